@@ -1,0 +1,153 @@
+"""`make bench`: each step of the sync over a million users, beside the usual way, in one run."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.sample import build_benchmark_warehouse
+
+_USUAL_USERS = 50_000
+_LOADS = 3
+
+
+def main() -> None:
+    """Run every benchmark and print the tables; with --json, one JSON object instead."""
+    parser = argparse.ArgumentParser(prog="make bench BENCH_ARGS=...")
+    parser.add_argument("--users", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--formats", nargs="+", default=["json", "parquet"])
+    parser.add_argument(
+        "--folder", type=Path, help="where files lie meanwhile; a tmpfs leaves the disk out of it"
+    )
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    console = Console(stderr=arguments.json, width=100)
+    with tempfile.TemporaryDirectory(prefix="reverse-etl-bench-", dir=arguments.folder) as folder:
+        result = _run_all(Path(folder), arguments.users, arguments.formats, console)
+    if arguments.json:
+        print(json.dumps(result, indent=1))
+    else:
+        _print(console, result)
+
+
+def _run_all(
+    folder: Path, users: list[int], formats: list[str], console: Console
+) -> dict[str, Any]:
+    chains = []
+    warehouse = folder / "none"
+    for count in users:
+        warehouse = folder / f"{count}.duckdb"
+        console.print(f"building {count:,} users ...")
+        build_benchmark_warehouse(warehouse, users=count)
+        for file_format in formats:
+            console.print(f"carrying {count:,} users as {file_format} ...")
+            arguments = ["--warehouse", str(warehouse), "--format", file_format]
+            chains.append(_run_module("benchmarks.chain", folder, arguments))
+    console.print(f"carrying {_USUAL_USERS:,} users the usual way ...")
+    arguments = ["--warehouse", str(warehouse), "--users", str(_USUAL_USERS)]
+    usual = _run_module("benchmarks.usual", folder, arguments)
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "chains": chains,
+        "usual": usual,
+        "definitions_seconds": _time_definitions(),
+        "dagster_import_seconds": _time_python("import dagster"),
+    }
+
+
+def _run_module(module: str, folder: Path, arguments: list[str]) -> dict[str, Any]:
+    """Run a benchmark in a process of its own, so that its peak memory is its own."""
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--folder", own, *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _time_definitions() -> float:
+    return _time_python("import reverse_etl.definitions as d; d.defs()")
+
+
+def _time_python(code: str) -> float:
+    """The least of a few runs in fresh interpreters, the interpreter's own start taken off."""
+    program = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+    runs = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program], check=True, stdout=subprocess.PIPE
+        )
+        for _ in range(_LOADS)
+    ]
+    return min(float(run.stdout.split()[-1]) for run in runs)
+
+
+def _print(console: Console, result: dict[str, Any]) -> None:
+    console.print(f"\n{result['machine']}")
+    table = Table("step", "format", "users", "seconds", "users/s", "peak MiB", "of it (s)")
+    for chain in result["chains"]:
+        _add_chain(table, chain)
+    usual = result["usual"]
+    speed = usual["rows"] / usual["seconds"]
+    table.add_row(
+        "the usual way",
+        "json",
+        f"{usual['rows']:,}",
+        f"{usual['seconds']:.2f}",
+        f"{speed:,.0f}",
+        f"{usual['peak_mib']:.0f}",
+        "pandas, hashlib, a file a user, redis-py",
+    )
+    console.print(table)
+    for chain in result["chains"]:
+        ratio = chain["rows"] / _total_seconds(chain) / speed
+        console.print(
+            f"{chain['rows']:,} users as {chain['format']}: {ratio:.1f} times the usual way"
+        )
+    console.print(
+        f"loading the definitions: {result['definitions_seconds']:.2f} s, of which importing "
+        f"dagster {result['dagster_import_seconds']:.2f} s"
+    )
+
+
+def _add_chain(table: Table, chain: dict[str, Any]) -> None:
+    rows = chain["rows"]
+    for name, step in chain["steps"].items():
+        stages = ", ".join(f"{stage} {took:.2f}" for stage, took in step["stages"].items())
+        _add_row(table, name, chain, step["seconds"], step["peak_mib"], stages)
+    peak = max(step["peak_mib"] for step in chain["steps"].values())
+    size = chain["landed_bytes"] / max(1, rows)
+    _add_row(table, "all three", chain, _total_seconds(chain), peak, f"{size:.0f} B/user landed")
+    table.add_section()
+
+
+def _add_row(
+    table: Table, name: str, chain: dict[str, Any], seconds: float, peak_mib: float, note: str
+) -> None:
+    rows = chain["rows"]
+    table.add_row(
+        name,
+        chain["format"],
+        f"{rows:,}",
+        f"{seconds:.2f}",
+        f"{rows / seconds:,.0f}",
+        f"{peak_mib:.0f}",
+        note,
+    )
+
+
+def _total_seconds(chain: dict[str, Any]) -> float:
+    return float(sum(step["seconds"] for step in chain["steps"].values()))
+
+
+if __name__ == "__main__":
+    main()

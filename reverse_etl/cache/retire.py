@@ -1,0 +1,224 @@
+"""Makes room in Redis: versions that nobody reads any more are taken out, key by key.
+
+In this order, so that a crash anywhere is finished by the next run: S3's head stops listing the
+version as kept (from then on nobody can roll back to it without loading it anew); it is marked as
+retiring; a grace passes for readers that still follow an older head; its keys, computed again from
+its objects, are unlinked at a bounded pace; it is taken off the list. Nothing is ever searched for
+(SCAN, KEYS) or flushed: other applications' keys may lie beside ours.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reverse_etl.cache.bulk import Bulk, Tally, Worker, pace, select_from_lines
+from reverse_etl.cache.faults import map_code, parse_code
+from reverse_etl.cache.heads import (
+    mirror_redis_head,
+    read_redis_head,
+    read_store_head,
+    write_store_head,
+)
+from reverse_etl.cache.layout import VersionEntry, VersionState, record_prefix, versions_key
+from reverse_etl.cache.replies import UnlinkReplies, wire_buffer
+from reverse_etl.cache.resp import unlink_command
+from reverse_etl.cache.versions import (
+    forget_version,
+    is_verified,
+    list_versions,
+    mark_retiring,
+)
+from reverse_etl.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    TerminalError,
+    TransientError,
+)
+from reverse_etl.landing.layout import manifest_name
+from reverse_etl.landing.manifest import decode_manifest
+from reverse_etl.landing.store import ObjectStore
+from reverse_etl.model import Head, Manifest, RecordGroup
+
+_ATTEMPTS = 8
+
+#: Reads a version's records back from its objects, in bounded groups.
+GroupsOf = Callable[[Manifest], Iterable[RecordGroup]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetirePlan:
+    """The versions to take out, in order, and whether that makes enough room."""
+
+    versions: tuple[str, ...]
+    makes_room: bool
+
+
+def plan_retiring(
+    entries: Mapping[str, VersionEntry],
+    *,
+    live: Collection[str],
+    loading: str,
+    keep_versions: int,
+) -> RetirePlan:
+    """What to retire so that `loading` may lie in Redis as one of `keep_versions`. Pure.
+
+    First what dead runs left behind (half loaded, half retired), always; then the oldest verified
+    versions that are not live, as many as needed.
+    """
+    others = {version: entry for version, entry in entries.items() if version != loading}
+    verified = sorted(v for v, entry in others.items() if entry.state is VersionState.VERIFIED)
+    dead = sorted(v for v in others if v not in verified and v not in live)
+    surplus = max(0, len(others) - len(dead) - (keep_versions - 1))
+    retirable = [version for version in verified if version not in live]
+    return RetirePlan(versions=(*dead, *retirable[:surplus]), makes_room=surplus <= len(retirable))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retirement:
+    """What retiring works with. `groups_of` reads a version's records back from its objects.
+
+    `grace_seconds` has to be longer than any reader holds on to a head it has read. At most
+    `keys_per_second` are unlinked, so that readers are not kept waiting; None sets no bound.
+    """
+
+    store: ObjectStore
+    bulk: Bulk
+    groups_of: GroupsOf
+    grace_seconds: float = 5.0
+    keys_per_second: int | None = 250_000
+
+    def make_room(self, sync: str, *, loading: str, keep_versions: int) -> tuple[str, ...]:
+        """Retire until `loading` fits among `keep_versions`; return what was retired.
+
+        The caller holds the sync's lease, with its `check` in `bulk`. Raises `TerminalError` when
+        only live versions are left, or when a version's objects are gone from the store.
+        """
+        stored, cached = self._read_heads(sync)
+        entries = list_versions(self.bulk.target, sync)
+        plan = plan_retiring(
+            entries,
+            live=_pick_live(stored, cached, entries),
+            loading=loading,
+            keep_versions=keep_versions,
+        )
+        if not plan.makes_room:
+            raise TerminalError(
+                f"There is no room in Redis for version '{loading}': keep_versions is "
+                f"{keep_versions} and the other versions there are live, because the heads differ "
+                f"(S3: {_name(stored)}, Redis: {_name(cached)}). Publish one of the two again, or "
+                "raise keep_versions."
+            )
+        for version in plan.versions:
+            self.retire_version(sync, version)
+        return plan.versions
+
+    def retire_version(self, sync: str, version: str) -> None:
+        """Take one version that is not live out of Redis; begun or done before, it is finished."""
+        target = self.bulk.target
+        self._unlist(sync, version)
+        mark_retiring(target, sync, version, now=self.bulk.clock())
+        self._wait_out_grace(sync)
+        self.bulk.check()
+        try:
+            manifest = decode_manifest(self.store.get(manifest_name(sync, version)))
+            self._unlink_records(manifest)
+        except (NotFoundError, IntegrityError):
+            # Going on would leave records that nothing names any more, and break the bound on
+            # versions in silence. The live version is served all the same.
+            raise TerminalError(
+                f"Version '{version}' cannot be retired from Redis: its objects are missing from "
+                f"{self.store.location} or altered, and its keys are computed from them. Remove the "
+                f"keys that begin with '{record_prefix(sync, version)}' by hand, then the field "
+                f"'{version}' of the hash '{versions_key(sync)}', and run the step again."
+            ) from None
+        self.bulk.check()
+        forget_version(target, sync, version)
+
+    def _read_heads(self, sync: str) -> tuple[Head | None, Head | None]:
+        found = read_store_head(self.store, sync)
+        return None if found is None else found[0], read_redis_head(self.bulk.target, sync)
+
+    def _unlist(self, sync: str, version: str) -> None:
+        """Take the version out of `kept` of S3's head, then of Redis' copy.
+
+        The generation stays: what readers see does not change. `TransientError` when the version
+        was made live meanwhile.
+        """
+        for _ in range(_ATTEMPTS):
+            found = read_store_head(self.store, sync)
+            if found is None:
+                return
+            head, etag = found
+            if head.version == version and is_verified(self.bulk.target, sync, version):
+                raise TransientError(
+                    f"Version '{version}' was made live while it was to be retired from Redis. "
+                    "Run the step again."
+                )
+            if version not in head.kept:
+                mirror_redis_head(self.bulk.target, sync, head)
+                return
+            shorter = replace(head, kept=tuple(it for it in head.kept if it != version))
+            try:
+                write_store_head(self.store, sync, shorter, etag=etag)
+            except ConflictError:
+                continue
+            mirror_redis_head(self.bulk.target, sync, shorter)
+            return
+        raise TransientError(
+            f"S3's head of sync '{sync}' moved {_ATTEMPTS} times while version '{version}' was being "
+            "retired. Run the step again."
+        )
+
+    def _wait_out_grace(self, sync: str) -> None:
+        """Wait until no reader can follow an earlier head than the present ones."""
+        heads = [head for head in self._read_heads(sync) if head is not None]
+        entries = list_versions(self.bulk.target, sync)
+        moved_at = [head.published_at for head in heads]
+        # A head that was healed moved later than it was published; healing renews the entry.
+        moved_at += [entries[head.version].since for head in heads if head.version in entries]
+        if not moved_at:
+            return
+        passed = (self.bulk.clock() - max(moved_at)).total_seconds()
+        # A clock that is behind the publisher's must not make this endless.
+        time.sleep(min(self.grace_seconds, max(0.0, self.grace_seconds - passed)))
+
+    def _unlink_records(self, manifest: Manifest) -> None:
+        prefix = record_prefix(manifest.sync, manifest.version)
+        command = unlink_command(prefix=prefix, key="record_key")
+
+        def unlink(group: RecordGroup, worker: Worker) -> Tally:
+            for batch in select_from_lines(
+                worker.engine,
+                group,
+                key_column=manifest.key,
+                columns=f"{command} AS command",
+            ):
+                replies = UnlinkReplies(batch.num_rows)
+                commands = memoryview(wire_buffer(batch.column("command")))
+                worker.channel.exchange(commands, reply_bytes=len(replies), accept=replies.accept)
+                if replies.error_reply is not None:
+                    code = parse_code(worker.channel.read_line(replies.error_reply))
+                    raise map_code(code, address=self.bulk.target.address)
+            return Tally(rows=len(group.lines), bytes=group.bytes)
+
+        groups = pace(self.groups_of(manifest), rows_per_second=self.keys_per_second)
+        self.bulk.run(groups, stage="retire", rows_total=manifest.rows, work=unlink)
+
+
+def _pick_live(
+    stored: Head | None, cached: Head | None, entries: Mapping[str, VersionEntry]
+) -> set[str]:
+    """The versions whose records some reader may follow a head to.
+
+    S3's head alone sends nobody to records that are only half there: such a version may be retired.
+    """
+    live = {cached.version} if cached is not None else set()
+    entry = None if stored is None else entries.get(stored.version)
+    if stored is not None and entry is not None and entry.state is VersionState.VERIFIED:
+        live.add(stored.version)
+    return live
+
+
+def _name(head: Head | None) -> str:
+    return "none" if head is None else head.version

@@ -1,0 +1,85 @@
+"""`reverse-etl doctor`: everything a run needs, examined before one is tried."""
+
+import argparse
+import json
+import shutil
+import textwrap
+from collections import Counter
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from reverse_etl.cli.doctor import declared, machine, outside
+from reverse_etl.cli.doctor.checkup import Checkup, Finding
+from reverse_etl.cli.workspace import find_defs_folder
+from reverse_etl.runtime import Runtime
+from reverse_etl.settings import Settings
+from reverse_etl.spec import SyncSpec
+
+_MAX_WIDTH = 120
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run every step; exit code 1 when one failed."""
+    checkup = examine(find_defs_folder(arguments.defs))
+    if arguments.json:
+        steps = [asdict(finding) for finding in checkup.findings]
+        print(json.dumps({"passed": not checkup.has_failed, "steps": steps}))
+    else:
+        width = min(_MAX_WIDTH, shutil.get_terminal_size().columns)
+        print(render_findings(checkup.findings, width=width))
+    return 1 if checkup.has_failed else 0
+
+
+def examine(defs: Path) -> Checkup:
+    """Every step in order."""
+    checkup = Checkup()
+    checkup.run("python", machine.examine_python)
+    checkup.run("packages", machine.examine_packages)
+    loaded: list[Runtime] = []
+    checkup.run("settings", partial(_load_settings, loaded))
+    specs: dict[str, SyncSpec] = {}
+    for folder in declared.find_sync_folders(defs):
+        step = f"defs/{folder.relative_to(defs)}"
+        checkup.run(step, partial(declared.examine_folder, folder, specs))
+    for runtime in loaded:
+        _examine_runtime(checkup, specs, runtime)
+    return checkup
+
+
+def _load_settings(loaded: list[Runtime]) -> str:
+    settings = Settings.load()
+    loaded.append(Runtime(settings=settings))
+    return f"profile {settings.profile}"
+
+
+def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runtime) -> None:
+    settings = runtime.settings
+    checkup.run("masking key", partial(declared.examine_masking_key, specs, runtime))
+    checkup.run("scratch", partial(machine.examine_scratch, settings))
+    for name, spec in specs.items():
+        checkup.run(f"source: {name}", partial(outside.examine_source, spec, runtime))
+    checkup.run("store", partial(outside.examine_store, runtime))
+    checkup.run("embedded redis", partial(machine.examine_embedded_redis, settings))
+    checkup.run("redis", partial(outside.examine_redis, runtime))
+
+
+def render_findings(findings: list[Finding], *, width: int) -> str:
+    """A paragraph a step, wrapped to `width`, and a line that counts."""
+    name_width = max(len(finding.step) for finding in findings)
+    lines = []
+    for finding in findings:
+        head = f"{finding.outcome:<7}  {finding.step:<{name_width}}  "
+        lines.append(
+            textwrap.fill(
+                " ".join(finding.message.split()),
+                width=width,
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+    counts = Counter(finding.outcome for finding in findings)
+    lines.append(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return "\n".join(lines)

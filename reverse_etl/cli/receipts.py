@@ -1,0 +1,99 @@
+"""What a run did, one line a step: for people and as JSON."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from reverse_etl.cli.quantities import format_bytes, format_count, format_rate, format_seconds
+from reverse_etl.cli.tables import render_table
+from reverse_etl.model import Landed, Published, Step
+
+if TYPE_CHECKING:
+    from reverse_etl.pipeline import RunReceipt
+
+#: What an outcome means where it is not plain.
+_NOTES = {
+    Landed.UNCHANGED: "unchanged: this snapshot was landed under this policy before; nothing was written.",
+    Landed.OUTRUN: "outrun: a later snapshot of this day was committed meanwhile; that one counts.",
+    Published.ALREADY_LIVE: "already_live: readers see this version already; nothing was loaded.",
+    Published.SUPERSEDED: "superseded: a later day is live; this one was landed and not loaded.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLine:
+    """One step of a run. `rows` is None where it had nothing to do."""
+
+    step: Step
+    rows: int | None
+    bytes: int
+    seconds: float
+    outcome: str
+    location: str
+
+
+def build_lines(receipt: "RunReceipt") -> list[StepLine]:
+    """The three steps of a run in their order."""
+    extract, masked, cache = receipt.extract, receipt.masked, receipt.cache
+    return [
+        StepLine(
+            step=Step.EXTRACT,
+            rows=extract.snapshot.rows,
+            bytes=extract.snapshot.bytes,
+            seconds=extract.seconds,
+            outcome="reused" if extract.reused else "pinned",
+            location=extract.location,
+        ),
+        StepLine(
+            step=Step.MASKED,
+            rows=None if masked.outcome is Landed.UNCHANGED else masked.manifest.rows,
+            bytes=masked.manifest.bytes,
+            seconds=masked.seconds,
+            outcome=masked.outcome,
+            location=masked.location,
+        ),
+        StepLine(
+            step=Step.CACHE,
+            rows=cache.manifest.rows if cache.outcome is Published.LIVE else None,
+            bytes=cache.bytes,
+            seconds=cache.seconds,
+            outcome=cache.outcome,
+            location=cache.location,
+        ),
+    ]
+
+
+def render_run(receipt: "RunReceipt") -> str:
+    """A table of the steps, where each result lies, and what is not plain about the outcomes."""
+    lines = build_lines(receipt)
+    table = render_table(
+        ("step", "rows", "bytes", "seconds", "rows/s", "outcome"),
+        [
+            (
+                line.step,
+                "-" if line.rows is None else format_count(line.rows),
+                format_bytes(line.bytes),
+                format_seconds(line.seconds),
+                "-" if line.rows is None else format_rate(line.rows, line.seconds),
+                line.outcome,
+            )
+            for line in lines
+        ],
+        numeric=frozenset({"rows", "bytes", "seconds", "rows/s"}),
+    )
+    width = max(len(line.step) for line in lines)
+    places = [f"{line.step.ljust(width)}  {line.location}" for line in lines]
+    outcomes = (receipt.masked.outcome, receipt.cache.outcome)
+    notes = [_NOTES[outcome] for outcome in outcomes if outcome in _NOTES]
+    return "\n".join([table, "", *places, *notes])
+
+
+def build_document(receipt: "RunReceipt") -> dict[str, Any]:
+    """The same for programs."""
+    manifest, head = receipt.cache.manifest, receipt.cache.head
+    return {
+        "sync": manifest.sync,
+        "partition": manifest.partition,
+        "version": manifest.version,
+        "live": {"version": head.version, "generation": head.generation},
+        "steps": [asdict(line) for line in build_lines(receipt)],
+    }

@@ -1,0 +1,87 @@
+"""Errors as Dagster shows and retries them. Dagster keeps what it is shown, so no foreign text passes."""
+
+import contextlib
+from collections.abc import Iterator
+
+import dagster as dg
+
+from reverse_etl.errors import (
+    ConfigError,
+    ConflictError,
+    DataError,
+    NotFoundError,
+    PolicyError,
+    ReverseEtlError,
+    TerminalError,
+    TransientError,
+    locate,
+    locate_frames,
+)
+
+#: What a person does about an error, by its class; the first that fits.
+_NEXT = (
+    (PolicyError, "Bring the sync's columns and its query into line, then materialise again."),
+    (ConfigError, "Correct the setting or file named above, then materialise again."),
+    (DataError, "Look at the source tables of this day; what is live stays live meanwhile."),
+    (TerminalError, "Look before anything runs again: stored state is not what was committed."),
+    (NotFoundError, "Materialise the asset before this one for the same day, then this one again."),
+    (ConflictError, "Wait for the other run of this sync, then materialise again."),
+)
+_NEXT_OTHERWISE = "Read the message above, then materialise again."
+
+
+@contextlib.contextmanager
+def translate_errors(*, sync: str, partition: str, step: str) -> Iterator[None]:
+    """Raise what Dagster should make of an error.
+
+    `TransientError` passes, and the asset's retry policy tries again. Any other of ours becomes a
+    `dg.Failure` that is not retried: the same run would end the same way. An error that nobody
+    raised on purpose is one too, by class and place alone, since its text may quote a row.
+    """
+    try:
+        with locate(sync=sync, partition=partition, step=step):
+            yield
+    except (TransientError, dg.Failure):
+        raise
+    except ReverseEtlError as error:
+        raise _build_failure(error) from None
+    except Exception as error:  # noqa: BLE001 - Dagster would store its text
+        raise _build_bug_failure(error, sync=sync, partition=partition, step=step) from None
+
+
+def _build_failure(error: ReverseEtlError) -> dg.Failure:
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "sync": str(error.sync),
+            "partition": str(error.partition),
+            "step": str(error.step),
+            "kind": type(error).__name__,
+            "what_to_do": _say_what_to_do(error),
+        },
+        allow_retries=False,
+    )
+
+
+def _say_what_to_do(error: ReverseEtlError) -> str:
+    return next((advice for kind, advice in _NEXT if isinstance(error, kind)), _NEXT_OTHERWISE)
+
+
+def _build_bug_failure(error: Exception, *, sync: str, partition: str, step: str) -> dg.Failure:
+    return dg.Failure(
+        description=(
+            f"[sync '{sync}', partition '{partition}', step '{step}'] {type(error).__name__}, which "
+            "nobody raised on purpose. Its text is withheld: it may quote a row. Report it with the "
+            "places below."
+        ),
+        metadata={
+            "sync": sync,
+            "partition": partition,
+            "step": step,
+            "kind": type(error).__name__,
+            "places": dg.MetadataValue.md(
+                "\n".join(f"- `{place}`" for place in locate_frames(error))
+            ),
+        },
+        allow_retries=False,
+    )

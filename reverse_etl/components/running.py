@@ -1,0 +1,57 @@
+"""One step of one partition under Dagster: the context turned into what the pipeline takes."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from reverse_etl.components.failures import translate_errors
+from reverse_etl.components.reporting import log_progress
+from reverse_etl.model import Partition, Step
+from reverse_etl.progress import Report
+from reverse_etl.resources import RuntimeResource
+from reverse_etl.spec import SyncSpec
+
+if TYPE_CHECKING:
+    from reverse_etl.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRun:
+    """What every stage of the pipeline takes."""
+
+    spec: SyncSpec
+    partition: Partition
+    runtime: "Runtime"
+    run_id: str
+    report: Report
+
+
+@contextlib.contextmanager
+def open_step(
+    spec: SyncSpec,
+    step: Step,
+    *,
+    context: dg.AssetExecutionContext,
+    runtime: RuntimeResource,
+) -> Iterator[StepRun]:
+    """Inside, errors are turned into what Dagster should do about them.
+
+    The run's id stays the same over its retries: a retried `extract` finds the snapshot that the
+    try before it pinned.
+    """
+    key = context.partition_key
+    with (
+        translate_errors(sync=spec.name, partition=key, step=step.value),
+        log_progress(context.log) as report,
+    ):
+        opened = runtime.open()
+        yield StepRun(
+            spec=spec,
+            partition=spec.partition(key, now=opened.now()),
+            runtime=opened,
+            run_id=context.run.run_id,
+            report=report,
+        )

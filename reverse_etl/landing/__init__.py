@@ -1,0 +1,1 @@
+"""The room that lands a version in the object store and owns its formats: names, bytes, commit."""

@@ -1,0 +1,273 @@
+"""An object store in a local directory: the embedded default, with the same meanings as S3.
+
+An object appears whole or not at all (written under a temporary name, then renamed). Writes are
+atomic across processes: create by hard link, which fails when the name exists; replace and remove
+under a lock file that the name shares with few others.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from reverse_etl.errors import ConflictError, NotFoundError, TerminalError, TransientError
+from reverse_etl.landing.store import (
+    StoredObject,
+    check_folder,
+    check_name,
+    check_prefix,
+    compute_etag,
+)
+
+# Names of our own doing begin with a dot, so that no object can have one and no listing shows one.
+_TEMPORARY = ".tmp-"
+_LOCKS = ".locks"
+
+# A folder where a file is asked for, or a file where a folder is, is no object either.
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+class DirectoryStore:
+    """Objects are files below `root`; `root` is made when the first object is written."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._made: set[Path] = set()
+        self._made_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({self.location!r})"
+
+    @property
+    def location(self) -> str:
+        """`file:///...`."""
+        return self._root.as_uri()
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object whole; what was there is replaced."""
+        path = self._path(name)
+        with _mapped(name), self._written(path, body) as temporary:
+            try:
+                # Objects are nearly always new, and what is new nobody can hold an etag of.
+                os.link(temporary, path)
+            except FileExistsError:
+                with self._locked(name):
+                    temporary.replace(path)
+
+    def put_if_absent(self, name: str, body: bytes) -> str:
+        """Create an object, or raise `ConflictError`."""
+        path = self._path(name)
+        with _mapped(name), self._written(path, body, durable=True) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                raise ConflictError(f"Object '{name}' exists already.") from None
+            _sync_folder(path.parent)
+        return compute_etag(body)
+
+    def put_if_match(self, name: str, body: bytes, *, etag: str) -> str:
+        """Replace the object that still has `etag`, or raise `ConflictError`."""
+        path = self._path(name)
+        with _mapped(name), self._locked(name):
+            try:
+                found = compute_etag(path.read_bytes())
+            except _ABSENT:
+                found = None
+            if found != etag:
+                raise ConflictError(f"Object '{name}' was changed or removed meanwhile.")
+            with self._written(path, body, durable=True) as temporary:
+                temporary.replace(path)
+                _sync_folder(path.parent)
+        return compute_etag(body)
+
+    def get(self, name: str) -> bytes:
+        """An object's bytes, or `NotFoundError`."""
+        path = self._path(name)
+        with _mapped(name):
+            try:
+                return path.read_bytes()
+            except _ABSENT:
+                raise NotFoundError(f"There is no object '{name}' in {self.location}.") from None
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        """An object's bytes and etag, or `NotFoundError`."""
+        body = self.get(name)
+        return body, compute_etag(body)
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Objects by prefix, in order of names."""
+        folder = check_prefix(prefix).rpartition("/")[0]
+        with _mapped(prefix):
+            paths = ((path, path.relative_to(self._root).as_posix()) for path in self._walk(folder))
+            found = [
+                StoredObject(name=name, bytes=size)
+                for path, name in paths
+                if name.startswith(prefix) and (size := _measure(path)) is not None
+            ]
+        yield from sorted(found, key=lambda item: item.name)
+
+    def list_folders(self, prefix: str) -> list[str]:
+        """The distinct next path elements that have objects below."""
+        with _mapped(prefix):
+            try:
+                with os.scandir(self._root / check_folder(prefix)) as entries:
+                    names = [entry.name for entry in entries if _is_folder(entry)]
+            except _ABSENT:
+                return []
+            return sorted(name for name in names if any(self._walk(prefix + name)))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove objects; absent ones are no error. Folders left empty go too."""
+        parents = set()
+        for name in names:
+            path = self._path(name)
+            with _mapped(name):
+                if path.is_file():
+                    with self._locked(name):
+                        path.unlink(missing_ok=True)
+                    parents.add(path.parent)
+        for parent in parents:
+            self._remove_empty(parent)
+
+    def flush(self) -> None:
+        """Have the kernel write everything out, once, instead of one fsync an object."""
+        os.sync()
+
+    def sweep_unfinished(self, folder: str, *, older_than_seconds: float, now: float) -> int:
+        """Remove what writers killed in the act left under temporary names; return how many."""
+        swept = 0
+        with _mapped("temporary files"):
+            for path in self._walk(check_folder(folder), temporary=True):
+                with contextlib.suppress(FileNotFoundError):
+                    if now - path.stat().st_mtime >= older_than_seconds:
+                        path.unlink()
+                        swept += 1
+                self._remove_empty(path.parent)
+        return swept
+
+    def _path(self, name: str) -> Path:
+        return self._root.joinpath(*check_name(name).split("/"))
+
+    def _walk(self, folder: str, *, temporary: bool = False) -> Iterator[Path]:
+        """Every object's file below a folder; or, when asked, what has a temporary name."""
+        walk = os.walk(self._root / folder, onerror=_raise_unless_absent)
+        for directory, subdirectories, files in walk:
+            subdirectories[:] = [name for name in subdirectories if not name.startswith(".")]
+            for file in files:
+                if file.startswith(_TEMPORARY if temporary else ".") is temporary:
+                    yield Path(directory, file)
+
+    @contextlib.contextmanager
+    def _written(self, path: Path, body: bytes, *, durable: bool = False) -> Iterator[Path]:
+        """The body under a temporary name beside `path`; gone afterwards, whatever happens."""
+        temporary = path.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = self._in_folder(path.parent, lambda: os.open(temporary, flags, 0o640))
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Nobody else, in any process, replaces or removes this object meanwhile."""
+        # Few files for any number of objects: names that share one only wait for each other.
+        path = self._root / _LOCKS / hashlib.sha256(name.encode()).hexdigest()[:2]
+        flags = os.O_RDWR | os.O_CREAT
+        descriptor = self._in_folder(path.parent, lambda: os.open(path, flags, 0o640))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _in_folder(self, folder: Path, open_file: Callable[[], int]) -> int:
+        """What `open_file` returns, the folder being there."""
+        with self._made_lock:
+            known = folder in self._made
+        if known:
+            # Another process may have removed the folder while it was empty.
+            with contextlib.suppress(FileNotFoundError):
+                return open_file()
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = open_file()
+        with self._made_lock:
+            self._made.add(folder)
+        return descriptor
+
+    def _remove_empty(self, folder: Path) -> None:
+        while self._root in folder.parents:
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # not empty, or gone already
+            with self._made_lock:
+                self._made.discard(folder)
+            folder = folder.parent
+
+
+def _measure(path: Path) -> int | None:
+    """A file's bytes; None when it went between walk and stat: then no listing shows it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable: a file's own fsync does not cover the directory entry."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    # os.walk would pass over a folder it may not read, and a listing would silently lack objects.
+    if not isinstance(error, _ABSENT):
+        raise error
+
+
+@contextlib.contextmanager
+def _mapped(name: str) -> Iterator[None]:
+    """Map the system's errors while `name` is read or written to ours."""
+    try:
+        yield
+    except OSError as error:
+        raise _map_error(error, name) from None
+
+
+def _map_error(error: OSError, name: str) -> TerminalError | TransientError:
+    reason = os.strerror(error.errno) if error.errno is not None else type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return TerminalError(
+            f"The object store's disk is full while writing '{name}'. Nothing was committed; "
+            "free space (old versions can go: see retention) and run again."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return TerminalError(
+            f"Writing or reading '{name}' was refused ({reason}). "
+            "Give this user read and write access to REVERSE_ETL_STORE_URL."
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return TerminalError(
+            f"'{name}' cannot be an object of the directory: it is a folder there, or part of its "
+            "name is a file. Something else writes below REVERSE_ETL_STORE_URL; move it away."
+        )
+    return TransientError(f"The object store failed on '{name}': {reason}.")

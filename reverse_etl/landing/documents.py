@@ -1,0 +1,126 @@
+"""The documents of a sync in its store: read, and replaced by compare-and-set."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from reverse_etl.errors import ConflictError, NotFoundError, TransientError
+from reverse_etl.landing.layout import current_name, head_name, manifest_name, snapshot_name
+from reverse_etl.landing.manifest import (
+    decode_current,
+    decode_head,
+    decode_manifest,
+    decode_snapshot,
+    encode_current,
+    encode_snapshot,
+    is_tombstone,
+)
+from reverse_etl.landing.store import ObjectStore, find
+from reverse_etl.model import Current, Head, Manifest, Snapshot
+
+_ATTEMPTS = 20
+_LONGEST_PAUSE_SECONDS = 0.2
+
+Document = TypeVar("Document")
+
+
+def find_snapshot(store: ObjectStore, sync: str, partition: str) -> Snapshot | None:
+    """What is pinned for the day, if anything."""
+    found = find(store, snapshot_name(sync, partition))
+    return None if found is None else decode_snapshot(found[0])
+
+
+def find_current(store: ObjectStore, sync: str, partition: str) -> Current | None:
+    """The day's committed version, if there is one."""
+    found = find(store, current_name(sync, partition))
+    return None if found is None else decode_current(found[0])
+
+
+def find_head(store: ObjectStore, sync: str) -> Head | None:
+    """What readers see, if anything was ever published."""
+    found = find(store, head_name(sync))
+    return None if found is None else decode_head(found[0])
+
+
+def read_manifest(store: ObjectStore, sync: str, version: str) -> Manifest:
+    """A committed version's manifest; `NotFoundError` when it was never committed, or was swept."""
+    body = store.get(manifest_name(sync, version))
+    if is_tombstone(body):
+        raise NotFoundError(f"Version '{version}' was swept before it was committed.")
+    return decode_manifest(body)
+
+
+def record_snapshot(
+    store: ObjectStore, snapshot: Snapshot, *, is_readable: Callable[[Snapshot], bool]
+) -> Snapshot:
+    """Make `snapshot` the day's, unless a later one is that can still be read; return the one that is."""
+    return _replace(
+        store,
+        snapshot_name(snapshot.sync, snapshot.partition),
+        decode=decode_snapshot,
+        encode=encode_snapshot,
+        value=snapshot,
+        is_newer=lambda found: snapshot.pinned_at >= found.pinned_at or not is_readable(found),
+    )
+
+
+def record_current(store: ObjectStore, sync: str, partition: str, current: Current) -> Current:
+    """Make a version the day's, unless one of a later snapshot is; return the one that is."""
+    return _replace(
+        store,
+        current_name(sync, partition),
+        decode=decode_current,
+        encode=encode_current,
+        value=current,
+        is_newer=lambda found: current.snapshot_pinned_at >= found.snapshot_pinned_at,
+    )
+
+
+def _replace(
+    store: ObjectStore,
+    name: str,
+    *,
+    decode: Callable[[bytes], Document],
+    encode: Callable[[Document], bytes],
+    value: Document,
+    is_newer: Callable[[Document], bool],
+) -> Document:
+    for _ in range(_ATTEMPTS):
+        found = find(store, name)
+        try:
+            if found is None:
+                store.put_if_absent(name, encode(value))
+                return value
+            standing = decode(found[0])
+            if not is_newer(standing):
+                return standing
+            store.put_if_match(name, encode(value), etag=found[1])
+        except ConflictError:
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - spreads writers
+            continue
+        return value
+    raise TransientError(
+        f"'{name}' was changed by others {_ATTEMPTS} times while this run tried to change it. "
+        "Run again when fewer runs of this sync are under way."
+    )
+
+
+def find_earlier_manifest(store: ObjectStore, sync: str, partition: str) -> Manifest | None:
+    """The committed version of the nearest earlier day that has one which is not blocked."""
+    head = find_head(store, sync)
+    blocked = () if head is None else head.blocked
+    days = [
+        folder.removeprefix("dt=")
+        for folder in store.list_folders(f"{sync}/")
+        if folder.startswith("dt=")
+    ]
+    for day in sorted((day for day in days if day < partition), reverse=True):
+        current = find_current(store, sync, day)
+        if current is None or current.version in blocked:
+            continue
+        # A day whose manifest is gone says nothing of its rows; it must not stop the days after it.
+        with suppress(NotFoundError):
+            return read_manifest(store, sync, current.version)
+    return None

@@ -1,0 +1,79 @@
+"""How one version will lie: format, buckets, objects. Decided before the first row is read."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from reverse_etl.landing.buckets import count_buckets
+from reverse_etl.landing.layout import object_file_name, version_prefix
+
+#: Rows of a Parquet object, about: large enough to read well, small enough to hold two in memory.
+_PARQUET_OBJECT_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandingPlan:
+    """The layout of one version."""
+
+    sync: str
+    version: str
+    key: str
+    schema: pa.Schema
+    file_format: str
+    compression: str
+    rows: int
+    buckets: int
+    buckets_per_object: int
+
+    @property
+    def objects(self) -> int:
+        """How many objects there will be, empty buckets included."""
+        return -(-self.buckets // self.buckets_per_object)
+
+    @property
+    def prefix(self) -> str:
+        """Where the objects go."""
+        return version_prefix(self.sync, self.version)
+
+    def object_name(self, index: int) -> str:
+        """The full name of one object."""
+        return self.prefix + object_file_name(self.file_format, self.compression, index)
+
+    def buckets_of(self, index: int) -> range:
+        """The buckets that one object holds."""
+        first = index * self.buckets_per_object
+        return range(first, min(first + self.buckets_per_object, self.buckets))
+
+
+def plan_landing(
+    *,
+    sync: str,
+    version: str,
+    key: str,
+    schema: pa.Schema,
+    file_format: str,
+    compression: str,
+    bucket_rows: int,
+    rows: int,
+) -> LandingPlan:
+    """The plan of a version of `rows` records."""
+    per_object = 1 if file_format == "json" else max(1, _PARQUET_OBJECT_ROWS // bucket_rows)
+    return LandingPlan(
+        sync=sync,
+        version=version,
+        key=key,
+        schema=schema,
+        file_format=file_format,
+        compression=compression,
+        rows=rows,
+        buckets=count_buckets(rows, bucket_rows),
+        buckets_per_object=per_object,
+    )
+
+
+def compute_landing_fingerprint(*, file_format: str, compression: str, bucket_rows: int) -> str:
+    """SHA-256 over what decides the bytes of a landing beside its rows and policy."""
+    document = {"format": file_format, "compression": compression, "bucket_rows": bucket_rows}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

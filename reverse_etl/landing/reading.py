@@ -1,0 +1,109 @@
+"""A committed (or about to be committed) version read back: every object checked, in bounded groups.
+
+The proof of landing, the load into Redis and its verification all read this way.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pyarrow as pa
+
+from reverse_etl.engine import Engine
+from reverse_etl.errors import IntegrityError, NotFoundError
+from reverse_etl.landing.formats import check_object, decode_lines, decompress, split_lines
+from reverse_etl.landing.layout import version_prefix
+from reverse_etl.landing.store import ObjectStore
+from reverse_etl.model import LandedObject, Manifest, RecordGroup
+
+_GROUP_ROWS = 16_384
+_GROUP_BYTES = 4 << 20
+
+
+def read_groups(
+    store: ObjectStore, manifest: Manifest, *, engine: Engine, threads: int
+) -> Iterator[RecordGroup]:
+    """Every record of the version once, in order of (bucket, key), object by object.
+
+    `IntegrityError` when an object is missing, altered, or has other rows than the manifest says.
+    Groups ahead of the one being used are fetched by threads; at most `threads` of them wait.
+    """
+    prefix = version_prefix(manifest.sync, manifest.version)
+    waiting: deque[tuple[list[LandedObject], Future[list[bytes]]]] = deque()
+    groups = _group_objects(manifest)
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
+        try:
+            for group in groups:
+                waiting.append((group, pool.submit(_fetch, store, prefix, group, manifest)))
+                if len(waiting) > threads:
+                    yield from _decode(*waiting.popleft(), manifest, engine)
+            while waiting:
+                yield from _decode(*waiting.popleft(), manifest, engine)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _group_objects(manifest: Manifest) -> Iterator[list[LandedObject]]:
+    """Consecutive objects whose rows and stored bytes stay below the bounds; at least one each."""
+    group: list[LandedObject] = []
+    rows = size = 0
+    for item in manifest.objects:
+        if group and (rows + item.rows > _GROUP_ROWS or size + item.bytes > _GROUP_BYTES):
+            yield group
+            group, rows, size = [], 0, 0
+        group.append(item)
+        rows += item.rows
+        size += item.bytes
+    if group:
+        yield group
+
+
+def _fetch(
+    store: ObjectStore, prefix: str, group: list[LandedObject], manifest: Manifest
+) -> list[bytes]:
+    """The objects' bytes, checked; JSON already decompressed, because that needs no engine."""
+    bodies = []
+    for item in group:
+        try:
+            body = store.get(prefix + item.name)
+        except NotFoundError:
+            raise IntegrityError(
+                f"Object '{item.name}' of version '{manifest.version}' is missing from the store, "
+                "though the manifest names it. Materialise masked again."
+            ) from None
+        check_object(item, body)
+        if manifest.format == "json":
+            body = decompress(body, compression=manifest.compression)
+        bodies.append(body)
+    return bodies
+
+
+def _decode(
+    group: list[LandedObject], fetched: Future[list[bytes]], manifest: Manifest, engine: Engine
+) -> Iterator[RecordGroup]:
+    bodies = fetched.result()
+    if manifest.format == "json":
+        # One string array over all of them: lines are whole in each object.
+        parts = iter([split_lines(b"".join(bodies))])
+    else:
+        parts = (
+            part
+            for body in bodies
+            for part in decode_lines(
+                body, file_format=manifest.format, compression=manifest.compression, engine=engine
+            )
+        )
+    rows = 0
+    for lines in parts:
+        rows += len(lines)
+        yield RecordGroup(lines=lines, bytes=_string_bytes(lines))
+    expected = sum(item.rows for item in group)
+    if rows != expected:
+        raise IntegrityError(
+            f"Objects '{group[0].name}' to '{group[-1].name}' hold {rows} records; the manifest says "
+            f"{expected}."
+        )
+
+
+def _string_bytes(lines: pa.Array) -> int:
+    return int(lines.nbytes)

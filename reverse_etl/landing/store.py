@@ -1,0 +1,224 @@
+"""The object store as we use it: a small protocol, and the form of it that lives in memory.
+
+Names are relative to the store's root, separated by `/`; `check_name` says which ones there are. An
+etag identifies the bytes an object had when it was read or written; it is opaque. Every form passes
+`reverse_etl_tests/contracts/store.py`.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from reverse_etl.errors import ConflictError, NotFoundError, TerminalError
+
+# What S3 takes as a key, and what a file system takes as one name.
+_NAME_BYTES = 1024
+_ELEMENT_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One line of a listing."""
+
+    name: str
+    bytes: int
+
+
+class ObjectStore(Protocol):
+    """What every store can do; each call is atomic for its object and safe from many threads."""
+
+    @property
+    def location(self) -> str:
+        """The root as people write it, without credentials."""
+        ...
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object whole.
+
+        `TransientError` when the store is away, `TerminalError` when it is full or refuses.
+        """
+        ...
+
+    def put_if_absent(self, name: str, body: bytes) -> str:
+        """Create an object and return its etag; `ConflictError` when it exists already."""
+        ...
+
+    def put_if_match(self, name: str, body: bytes, *, etag: str) -> str:
+        """Replace the object that still has `etag`; `ConflictError` when it changed or is gone."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """An object's bytes; `NotFoundError` when there is none."""
+        ...
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        """An object's bytes and etag; `NotFoundError` when there is none."""
+        ...
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose name starts with `prefix`, in order of names."""
+        ...
+
+    def list_folders(self, prefix: str) -> list[str]:
+        """The distinct next path elements below `prefix` that have objects below, in order.
+
+        `prefix` is empty or ends in `/`.
+        """
+        ...
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove objects; absent ones are no error."""
+        ...
+
+    def sweep_unfinished(self, folder: str, *, older_than_seconds: float, now: float) -> int:
+        """Remove what writers that died left half written below `folder`; return how many.
+
+        `folder` ends in `/`, or is empty for all of the store; `now` is seconds since the epoch.
+        Objects are never touched.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Return when everything written so far would outlive a loss of power."""
+        ...
+
+
+def check_name(name: str) -> str:
+    """Return `name`, or raise `TerminalError`: no store takes a name that another could not hold.
+
+    Elements are not empty, do not begin with a dot, hold no NUL and have up to 255 bytes of UTF-8;
+    a name has up to 1024.
+    """
+    elements = name.split("/")
+    if any(not element or not _is_element(element) for element in elements) or (
+        len(name.encode()) > _NAME_BYTES
+    ):
+        raise TerminalError(
+            f"{name!a} is not an object name. One has elements between slashes that are not empty, "
+            "do not begin with a dot and are not longer than 255 bytes, 1024 in all."
+        )
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` if it may begin an object's name, or raise `TerminalError`."""
+    folder, _, rest = prefix.rpartition("/")
+    if folder:
+        check_name(folder)
+    if not _is_element(rest) or prefix.startswith("/"):
+        raise TerminalError(f"{prefix!a} is not the beginning of an object name.")
+    return prefix
+
+
+def check_folder(prefix: str) -> str:
+    """Return `prefix` if it is empty or ends in a slash, or raise `TerminalError`."""
+    if prefix and not prefix.endswith("/"):
+        raise TerminalError(f"{prefix!a} is not a folder: it does not end in a slash.")
+    return check_prefix(prefix)
+
+
+def _is_element(text: str) -> bool:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError:
+        return False
+    return length <= _ELEMENT_BYTES and "\0" not in text and not text.startswith(".")
+
+
+def find(store: ObjectStore, name: str) -> tuple[bytes, str] | None:
+    """An object's bytes and etag, or None when there is none."""
+    try:
+        return store.get_with_etag(name)
+    except NotFoundError:
+        return None
+
+
+class MemoryStore:
+    """An object store in this process: for tests, ours and yours."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MemoryStore(objects={len(self._objects)})"
+
+    @property
+    def location(self) -> str:
+        """A name only."""
+        return "memory://"
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object whole."""
+        check_name(name)
+        with self._lock:
+            self._objects[name] = bytes(body)
+
+    def put_if_absent(self, name: str, body: bytes) -> str:
+        """Create an object, or raise `ConflictError`."""
+        check_name(name)
+        with self._lock:
+            if name in self._objects:
+                raise ConflictError(f"Object '{name}' exists already.")
+            self._objects[name] = bytes(body)
+        return compute_etag(body)
+
+    def put_if_match(self, name: str, body: bytes, *, etag: str) -> str:
+        """Replace the object that still has `etag`, or raise `ConflictError`."""
+        check_name(name)
+        with self._lock:
+            found = self._objects.get(name)
+            if found is None or compute_etag(found) != etag:
+                raise ConflictError(f"Object '{name}' was changed or removed meanwhile.")
+            self._objects[name] = bytes(body)
+        return compute_etag(body)
+
+    def get(self, name: str) -> bytes:
+        """An object's bytes, or `NotFoundError`."""
+        return self.get_with_etag(name)[0]
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        """An object's bytes and etag, or `NotFoundError`."""
+        body = self._objects.get(check_name(name))
+        if body is None:
+            raise NotFoundError(f"There is no object '{name}' in {self.location}.")
+        return body, compute_etag(body)
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Objects by prefix, in order of names."""
+        check_prefix(prefix)
+        with self._lock:
+            found = sorted((name, len(body)) for name, body in self._objects.items())
+        for name, size in found:
+            if name.startswith(prefix):
+                yield StoredObject(name=name, bytes=size)
+
+    def list_folders(self, prefix: str) -> list[str]:
+        """The distinct next path elements that have objects below."""
+        check_folder(prefix)
+        rests = (item.name[len(prefix) :] for item in self.list_objects(prefix))
+        return sorted({rest.split("/", 1)[0] for rest in rests if "/" in rest})
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove objects; absent ones are no error."""
+        # Before the lock is taken: `names` may be read from a listing of this very store.
+        doomed = [check_name(name) for name in names]
+        with self._lock:
+            for name in doomed:
+                self._objects.pop(name, None)
+
+    def sweep_unfinished(self, folder: str, *, older_than_seconds: float, now: float) -> int:
+        """Nothing is ever half written here."""
+        del older_than_seconds, now
+        check_folder(folder)
+        return 0
+
+    def flush(self) -> None:
+        """Memory outlives nothing; there is nothing to do."""
+
+
+def compute_etag(body: bytes) -> str:
+    """The etag of these bytes, in the stores that are ours."""
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,130 @@
+"""What dead runs and replaced versions left in the store, removed without hurting a slow commit.
+
+An attempt names itself under `<sync>/attempts/` before its first object and takes the name away
+after its commit, so that the sweep looks at what is unfinished and at nothing else. Before it
+removes an attempt it writes a tombstone as that attempt's manifest, if-absent: of the sweep and a
+slow commit exactly one wins.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from reverse_etl.errors import ConflictError, NotFoundError
+from reverse_etl.landing.documents import find_current, find_head, read_manifest, record_current
+from reverse_etl.landing.layout import (
+    MANIFEST,
+    day_prefix,
+    is_version,
+    manifest_name,
+    parse_id_time,
+    split_version,
+    version_prefix,
+)
+from reverse_etl.landing.manifest import decode_manifest, encode_tombstone, is_tombstone
+from reverse_etl.landing.store import ObjectStore, find
+from reverse_etl.model import Current, Manifest
+
+#: A tombstone stays until no commit of its attempt can still be on its way.
+_TOMBSTONE_STAYS = dt.timedelta(days=7)
+
+
+def announce_attempt(store: ObjectStore, sync: str, version: str) -> None:
+    """Name an attempt before its first object is written."""
+    store.put(_marker_name(sync, version), b"")
+
+
+def retract_attempt(store: ObjectStore, sync: str, version: str) -> None:
+    """Take the name away: the attempt is committed, or nothing of it is left."""
+    store.delete([_marker_name(sync, version)])
+
+
+def sweep_attempts(
+    store: ObjectStore, sync: str, *, older_than: dt.timedelta, now: dt.datetime
+) -> int:
+    """Bury the attempts that are old and not committed; return how many."""
+    swept = 0
+    for version in list(_list_attempts(store, sync)):
+        age = now - parse_id_time(split_version(version)[1])
+        if age >= older_than:
+            swept += _bury(store, sync, version, age=age, now=now)
+    return swept
+
+
+def sweep_replaced(
+    store: ObjectStore, sync: str, partition: str, *, keep_days: int, now: dt.datetime
+) -> int:
+    """Remove the day's committed versions that a later one replaced `keep_days` ago; return how many."""
+    current = find_current(store, sync, partition)
+    head = find_head(store, sync)
+    spared = {current.version} if current else set()
+    spared |= {head.version, *head.kept} if head else set()
+    if current is None:
+        return 0
+    try:
+        # The days count from when it was replaced, not from when it was landed.
+        replaced_at = read_manifest(store, sync, current.version).committed_at
+    except NotFoundError:
+        return 0  # somebody removed what stands: nothing else of the day goes until it stands again
+    swept = 0
+    for version in store.list_folders(day_prefix(sync, partition)):
+        if not is_version(version) or version in spared:
+            continue
+        try:
+            committed_at = read_manifest(store, sync, version).committed_at
+        except NotFoundError:
+            continue  # an attempt under way, or one that sweep_attempts buries
+        if now - max(committed_at, replaced_at) >= dt.timedelta(days=keep_days):
+            announce_attempt(store, sync, version)
+            # Without its manifest it is an attempt like any dead one: the next sweep goes on from
+            # here.
+            store.delete([manifest_name(sync, version)])
+            swept += _bury(store, sync, version, age=dt.timedelta(0), now=now)
+    return swept
+
+
+def _bury(
+    store: ObjectStore, sync: str, version: str, *, age: dt.timedelta, now: dt.datetime
+) -> int:
+    name = manifest_name(sync, version)
+    try:
+        store.put_if_absent(name, encode_tombstone(version=version, buried_at=now))
+    except ConflictError:
+        found = find(store, name)
+        if found is None or not is_tombstone(found[0]):
+            if found is not None:
+                _finish_commit(store, decode_manifest(found[0]))
+            retract_attempt(store, sync, version)
+            return 0
+    objects = [item.name for item in store.list_objects(version_prefix(sync, version))]
+    bodies = [item for item in objects if not item.endswith(f"/{MANIFEST}")]
+    store.delete(bodies)
+    store.sweep_unfinished(version_prefix(sync, version), older_than_seconds=0, now=now.timestamp())
+    if age >= _TOMBSTONE_STAYS:
+        store.delete([name])
+        retract_attempt(store, sync, version)
+    return 1 if bodies else 0
+
+
+def _finish_commit(store: ObjectStore, manifest: Manifest) -> None:
+    """Make a version the day's whose run died after its manifest was written."""
+    current = find_current(store, manifest.sync, manifest.partition)
+    if current is not None and current.version > manifest.version:
+        return  # what stands was landed later
+    mine = Current(
+        version=manifest.version,
+        snapshot_id=manifest.snapshot_id,
+        snapshot_pinned_at=manifest.snapshot_pinned_at,
+    )
+    record_current(store, manifest.sync, manifest.partition, mine)
+
+
+def _list_attempts(store: ObjectStore, sync: str) -> Iterator[str]:
+    prefix = _marker_name(sync, "")
+    for item in store.list_objects(prefix):
+        name = item.name.removeprefix(prefix)
+        if is_version(name):
+            yield name
+
+
+def _marker_name(sync: str, version: str) -> str:
+    return f"{sync}/attempts/{version}"

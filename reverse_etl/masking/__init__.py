@@ -1,0 +1,1 @@
+"""How columns are masked: rules, the policy they make, and its application. Pure: no I/O, no clock."""

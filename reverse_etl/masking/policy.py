@@ -1,0 +1,195 @@
+"""A sync's full set of rules, resolved against the schema of what its query returns.
+
+Deny by default: a column without a rule, or a rule without a column, stops the sync before a row
+is read.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from reverse_etl.errors import ConfigError, PolicyError
+from reverse_etl.masking.keys import MaskingKey
+from reverse_etl.masking.rules import MaskContext, Rule
+from reverse_etl.sql import check_column_name
+from reverse_etl.types import bigquery_type_name, normalise_type_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedColumn:
+    """One column that leaves: how it comes, how it lands, and by which rule."""
+
+    rule: Rule
+    source: pa.Field
+    landed: pa.Field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Rules and types of every column that leaves, in output order."""
+
+    key: str
+    columns: tuple[MaskedColumn, ...]
+    dropped: tuple[str, ...]
+
+    @property
+    def source_schema(self) -> pa.Schema:
+        """What is read: the columns that leave, as the source gives them."""
+        return pa.schema([column.source for column in self.columns])
+
+    @property
+    def landed_schema(self) -> pa.Schema:
+        """What lands."""
+        return pa.schema([column.landed for column in self.columns])
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a rule needs a masking key."""
+        return any(column.rule.needs_key for column in self.columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over every column's rule, options and types: equal means masked alike."""
+        document = {
+            "key": self.key,
+            "dropped": sorted(self.dropped),
+            "columns": [
+                {
+                    "rule": column.rule.model_dump(mode="json", exclude={"type"}),
+                    "source": bigquery_type_name(column.source),
+                    "landed": bigquery_type_name(column.landed),
+                }
+                for column in self.columns
+            ],
+        }
+        text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_rules(rules: Sequence[Rule], *, key: str) -> None:
+    """What can be said of the rules without a schema; `ConfigError` when they contradict themselves."""
+    for rule in rules:
+        check_column_name(rule.name)
+    twice = _repeated(rule.name for rule in rules)
+    if twice:
+        raise ConfigError(
+            f"These columns have more than one rule: {_join(twice)}. BigQuery's column names do not "
+            "differ by case alone; leave one rule for each."
+        )
+    of_key = next((rule for rule in rules if rule.name == key), None)
+    if of_key is None:
+        raise ConfigError(
+            f"The key column '{key}' has no rule. Add it under columns, with rule keep or hmac."
+        )
+    if not of_key.leaves:
+        raise ConfigError(
+            f"The key column '{key}' has rule '{of_key.rule}', but records are found by it. "
+            "Use rule keep or hmac."
+        )
+
+
+def resolve_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
+    """Match rules and columns one to one, by exact name; `PolicyError` names all that do not match."""
+    check_rules(rules, key=key)
+    _check_columns(rules, schema.names)
+    columns = []
+    for rule in rules:
+        source = schema.field(rule.name)
+        _check_type(rule, source)
+        if rule.leaves:
+            columns.append(MaskedColumn(rule=rule, source=source, landed=rule.output_field(source)))
+    policy = Policy(
+        key=key,
+        columns=tuple(columns),
+        dropped=tuple(rule.name for rule in rules if not rule.leaves),
+    )
+    _check_key(policy)
+    return policy
+
+
+def resolve_pinned_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
+    """The policy over a snapshot's schema, in which dropped columns are absent already.
+
+    `PolicyError` when the rules have changed since the snapshot was pinned.
+    """
+    leaving = [rule for rule in rules if rule.leaves]
+    if [rule.name for rule in leaving] != schema.names:
+        raise PolicyError(
+            "The sync's columns have changed since extract pinned its snapshot. Materialise extract "
+            "again, so that what is pinned is what may leave."
+        )
+    policy = resolve_policy(leaving, key=key, schema=schema)
+    dropped = tuple(rule.name for rule in rules if not rule.leaves)
+    return replace(policy, dropped=dropped)
+
+
+def check_masking_key(policy: Policy, key: MaskingKey | None) -> None:
+    """`ConfigError` when a rule needs a key and there is none: there is no unkeyed form."""
+    needing = [column.rule.name for column in policy.columns if column.rule.needs_key]
+    if needing and key is None:
+        raise ConfigError(
+            f"No masking key is configured, and columns {_join(needing)} need one. Set "
+            "REVERSE_ETL_MASKING_KEY or REVERSE_ETL_MASKING_KEY_FILE; there is no unkeyed form."
+        )
+
+
+def compute_policy_fingerprint(policy: Policy, *, context: MaskContext) -> str:
+    """SHA-256 over the policy and the key it is applied with: equal means the same masked bytes."""
+    key = context.masking_key if policy.needs_key else None
+    used = "none" if key is None else key.fingerprint
+    return hashlib.sha256(f"{policy.fingerprint}:{used}".encode()).hexdigest()
+
+
+def _check_columns(rules: Sequence[Rule], found: Sequence[str]) -> None:
+    twice = _repeated(found)
+    if twice:
+        raise PolicyError(
+            f"The query returns more than one column named {_join(twice)}. Give each an alias."
+        )
+    declared = {rule.name for rule in rules}
+    unruled = [name for name in found if name not in declared]
+    absent = [rule.name for rule in rules if rule.name not in set(found)]
+    problems = []
+    if unruled:
+        problems.append(
+            f"The query returns {len(unruled)} columns that no rule names: {_join(unruled)}. Add each "
+            "under columns (rule: drop if it must not leave), or take it out of the query."
+        )
+    if absent:
+        problems.append(
+            f"Rules name {len(absent)} columns that the query does not return: {_join(absent)}. "
+            "Take the rule out, or mend the query; names count by exact case."
+        )
+    if problems:
+        raise PolicyError(" ".join(problems))
+
+
+def _check_type(rule: Rule, source: pa.Field) -> None:
+    found = bigquery_type_name(source)
+    if rule.type is not None and normalise_type_name(rule.type) != found:
+        raise PolicyError(
+            f"Column '{rule.name}' is declared as {normalise_type_name(rule.type)}; the query returns "
+            f"{found}. If the new type is right, declare it; nothing was read."
+        )
+
+
+def _check_key(policy: Policy) -> None:
+    landed = policy.landed_schema.field(policy.key)
+    if not (pa.types.is_string(landed.type) or pa.types.is_int64(landed.type)):
+        raise PolicyError(
+            f"The key column '{policy.key}' lands as {bigquery_type_name(landed)}; a key is STRING or "
+            "INT64. Cast it in the query, or use rule hmac."
+        )
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    counts = Counter(name.casefold() for name in names)
+    return sorted(name for name, count in counts.items() if count > 1)
+
+
+def _join(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,82 @@
+"""What every rule is: the options of one column in YAML, its output type, and its SQL expression."""
+
+import datetime as dt
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from reverse_etl.errors import PolicyError
+from reverse_etl.masking.keys import MaskingKey
+from reverse_etl.types import bigquery_type_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskContext:
+    """What a rule may depend on beside its column: never today, never the machine."""
+
+    sync: str
+    partition_date: dt.date
+    masking_key: MaskingKey | None = None
+
+
+@dataclass(slots=True)
+class Parameters:
+    """Values bound to the masking query: constants of rules and derived keys, never SQL text."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, value: object) -> str:
+        """The placeholder of a new parameter."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"${name}"
+
+    def __repr__(self) -> str:
+        return f"Parameters({len(self.values)})"
+
+
+class Rule(BaseModel):
+    """One column of the query and how it leaves.
+
+    A subclass is one rule of the catalogue: a `rule` literal, its options, and the three methods.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="The column's name in the query's result.")
+    rule: str
+    type: str | None = Field(
+        default=None,
+        description="The column's BigQuery type; when given, another type stops the sync.",
+    )
+
+    #: Whether the column leaves the source at all.
+    leaves: ClassVar[bool] = True
+    #: Whether the rule needs a masking key.
+    needs_key: ClassVar[bool] = False
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """The column as it lands; `PolicyError` when the rule does not apply to its type."""
+        raise NotImplementedError
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """SQL of the engine that masks the column `quoted`; NULL stays NULL."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """The rule and its options, as lineage and manifests show it."""
+        options = self.model_dump(mode="json", exclude={"name", "rule", "type"}, exclude_none=True)
+        shown = ", ".join(f"{name}: {json.dumps(value)}" for name, value in options.items())
+        return f"{self.rule}({shown})" if shown else self.rule
+
+    def refuse(self, column: pa.Field, expected: str) -> PolicyError:
+        """The error for a column of a type that this rule does not take."""
+        return PolicyError(
+            f"Rule '{self.rule}' of column '{self.name}' takes {expected}; the query returns "
+            f"{bigquery_type_name(column)}. Choose another rule, or cast the column in the query."
+        )

@@ -1,0 +1,62 @@
+"""`keep`, `drop` and `redact`: all of a column, none of it, or a constant in its place."""
+
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from reverse_etl.errors import PolicyError
+from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.types import bigquery_type_name
+
+
+class Keep(Rule):
+    """The column leaves as it is.
+
+    A nested column needs its `type`: naming the parent must not let a field through that somebody
+    adds upstream next month.
+    """
+
+    rule: Literal["keep"]
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """The same type."""
+        if pa.types.is_nested(column.type) and self.type is None:
+            found = bigquery_type_name(column)
+            raise PolicyError(
+                f"Column '{self.name}' is nested, so rule 'keep' needs its type, field by field. "
+                f'If every field of it may leave, write: type: "{found}"'
+            )
+        return column
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """The column itself."""
+        del column, parameters, context
+        return quoted
+
+
+class Drop(Rule):
+    """The column never leaves the source: it is not even pinned."""
+
+    rule: Literal["drop"]
+    leaves: ClassVar[bool] = False
+
+
+class Redact(Rule):
+    """Every value becomes the same text; only whether there was one remains."""
+
+    rule: Literal["redact"]
+    value: str = Field(default="[redacted]", description="The text that stands in for every value.")
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """STRING, whatever came in."""
+        return pa.field(column.name, pa.string())
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """The constant where there is a value."""
+        del column, context
+        return f"CASE WHEN {quoted} IS NOT NULL THEN {parameters.bind(self.value)}::VARCHAR END"

@@ -1,0 +1,231 @@
+"""Frozen values that pass between rooms. They hold names, counts and references; never rows."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a reader of JSON versions needs these values, and no Arrow
+    import pyarrow as pa
+
+
+class Step(StrEnum):
+    """The three stages of a sync, named as their assets."""
+
+    EXTRACT = "extract"
+    MASKED = "masked"
+    CACHE = "cache"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One day of a sync: `[window_start, window_end)` in UTC, as the sync's timezone cuts it."""
+
+    key: str
+    date: dt.date
+    window_start: dt.datetime
+    window_end: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What `extract` pinned: immutable rows still inside the source, and how to find them.
+
+    `token` belongs to the source that made it; nobody else reads it. `schema` is the Arrow schema
+    of the pinned columns (dropped ones are not among them), in canonical types.
+    """
+
+    snapshot_id: str
+    sync: str
+    partition: str
+    source_kind: str
+    token: dict[str, Any]
+    schema: "pa.Schema"
+    rows: int
+    bytes: int
+    pinned_at: dt.datetime
+    expires_at: dt.datetime
+    query_fingerprint: str
+    policy_fingerprint: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A serialisable piece of a snapshot: any worker can read it, alone."""
+
+    snapshot_id: str
+    index: int
+    rows: int
+    token: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentDigest:
+    """Count and order-independent digest of records: two 64-bit lanes of each line's MD5, summed mod 2^64.
+
+    Equal digests mean the same multiset of encoded lines. It reconciles stages with each other;
+    what guards an object's bytes is its SHA-256.
+    """
+
+    rows: int = 0
+    low: int = 0
+    high: int = 0
+
+    def __add__(self, other: "ContentDigest") -> "ContentDigest":
+        mask = (1 << 64) - 1
+        return ContentDigest(
+            rows=self.rows + other.rows,
+            low=(self.low + other.low) & mask,
+            high=(self.high + other.high) & mask,
+        )
+
+    @property
+    def hex(self) -> str:
+        """32 hexadecimal digits, high lane first."""
+        return f"{self.high:016x}{self.low:016x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandedColumn:
+    """One column of a version: its BigQuery type as landed, and the rule it went through."""
+
+    name: str
+    type: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandedObject:
+    """One object of a version: the buckets it holds and what was sent."""
+
+    name: str
+    first_bucket: int
+    buckets: int
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The commit of a version. What it does not name does not exist."""
+
+    sync: str
+    partition: str
+    version: str
+    key: str
+    format: str
+    compression: str
+    columns: tuple[LandedColumn, ...]
+    rows: int
+    bytes: int
+    buckets: int
+    buckets_per_object: int
+    content_digest: str
+    objects: tuple[LandedObject, ...]
+    policy_fingerprint: str
+    landing_fingerprint: str
+    key_id: str | None
+    snapshot_id: str
+    snapshot_pinned_at: dt.datetime
+    committed_at: dt.datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Current:
+    """A day's committed version (`current.json`): the one of the latest snapshot."""
+
+    version: str
+    snapshot_id: str
+    snapshot_pinned_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The pointer to the version that readers see; the same value in S3 and in Redis.
+
+    `generation` only grows. `kept` names the versions (oldest first) that lie in Redis beside
+    `version`; `blocked` those that must not be promoted again.
+    """
+
+    generation: int
+    version: str
+    partition: str
+    snapshot_pinned_at: dt.datetime
+    published_at: dt.datetime
+    rows: int
+    buckets: int
+    buckets_per_object: int
+    format: str
+    compression: str
+    key: str
+    kept: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordGroup:
+    """Some records of a version on their way to Redis: encoded lines, without the newline."""
+
+    lines: "pa.Array"
+    bytes: int
+
+    def __repr__(self) -> str:
+        return f"RecordGroup(rows={len(self.lines)}, bytes={self.bytes})"
+
+
+class Landed(StrEnum):
+    """How `masked` ended."""
+
+    COMMITTED = "committed"
+    UNCHANGED = "unchanged"  # the same snapshot under the same policy was committed already
+    OUTRUN = "outrun"  # a later snapshot of the same day was committed meanwhile
+
+
+class Published(StrEnum):
+    """How `cache` ended."""
+
+    LIVE = "live"
+    ALREADY_LIVE = "already_live"
+    SUPERSEDED = "superseded"  # an older day (or snapshot) than the head's: landed, not loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractReceipt:
+    """What `extract` did; `reused` when a retry found its own snapshot pinned already."""
+
+    snapshot: Snapshot
+    seconds: float
+    reused: bool
+    location: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedReceipt:
+    """What `masked` did. `seconds` by stage: mask, land, prove."""
+
+    manifest: Manifest
+    outcome: Landed
+    seconds: float
+    location: str
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    rows_before: int | None = (
+        None  # of the nearest earlier committed partition; None: there is none
+    )
+    swept: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheReceipt:
+    """What `cache` did. `seconds` by stage: load, verify, publish."""
+
+    manifest: Manifest
+    outcome: Published
+    head: Head
+    seconds: float
+    bytes: int
+    location: str
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    retired: tuple[str, ...] = ()

@@ -1,0 +1,96 @@
+"""The only place where stages are put in order; the Dagster assets and the command line both call it.
+
+Every function names sync, partition and step in what it raises, and finds by itself what was done
+before: calling one twice does the work once.
+"""
+
+from dataclasses import dataclass
+
+from reverse_etl.errors import locate
+from reverse_etl.model import (
+    CacheReceipt,
+    ExtractReceipt,
+    MaskedReceipt,
+    Partition,
+    Step,
+)
+from reverse_etl.progress import Report, keep_silent
+from reverse_etl.runtime import Runtime
+from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.extracting import pin_snapshot
+from reverse_etl.stages.listing import VersionLine, list_committed
+from reverse_etl.stages.masking import mask_snapshot
+from reverse_etl.stages.publishing import publish_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReceipt:
+    """What the three steps of one run did."""
+
+    extract: ExtractReceipt
+    masked: MaskedReceipt
+    cache: CacheReceipt
+
+
+def extract(
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    *,
+    run_id: str,
+    report: Report = keep_silent,
+) -> ExtractReceipt:
+    """Pin the partition's rows inside the source; a retry of the same run finds its own snapshot."""
+    with locate(sync=spec.name, partition=partition.key, step=Step.EXTRACT):
+        return pin_snapshot(spec, partition, runtime, run_id=run_id, report=report)
+
+
+def mask_and_land(
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    *,
+    run_id: str,
+    report: Report = keep_silent,
+) -> MaskedReceipt:
+    """Mask the pinned rows, land them as a version, prove it, commit it."""
+    with locate(sync=spec.name, partition=partition.key, step=Step.MASKED):
+        return mask_snapshot(spec, partition, runtime, run_id=run_id, report=report)
+
+
+def publish(
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    *,
+    run_id: str,
+    report: Report = keep_silent,
+) -> CacheReceipt:
+    """Load the day's version into Redis, verify every record, flip the heads."""
+    del run_id  # a version is published by state alone: whoever comes second finds it live
+    with locate(sync=spec.name, partition=partition.key, step=Step.CACHE):
+        return publish_version(spec, partition, runtime, report=report)
+
+
+def run_sync(
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    *,
+    run_id: str,
+    report: Report = keep_silent,
+) -> RunReceipt:
+    """All three steps, one after the other; without a Redis address not even the first begins."""
+    with locate(sync=spec.name, partition=partition.key, step=Step.CACHE):
+        runtime.redis  # noqa: B018 - asked for, so that it is refused now and not an hour later
+    return RunReceipt(
+        extract=extract(spec, partition, runtime, run_id=run_id, report=report),
+        masked=mask_and_land(spec, partition, runtime, run_id=run_id, report=report),
+        cache=publish(spec, partition, runtime, run_id=run_id, report=report),
+    )
+
+
+def list_versions(spec: SyncSpec, runtime: Runtime) -> list[VersionLine]:
+    """Every committed version of the sync, newest day first, and how each stands."""
+    with locate(sync=spec.name):
+        return list_committed(runtime.store, spec.name)

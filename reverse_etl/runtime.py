@@ -1,0 +1,110 @@
+"""What a run works with: source, store, Redis and keys, chosen by the profile in this one place.
+
+Everything is built when it is first used, so that a run that does not need Redis never asks for it.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from reverse_etl.cache.connection import RedisTarget
+from reverse_etl.errors import ConfigError
+from reverse_etl.landing.directory import DirectoryStore
+from reverse_etl.landing.store import ObjectStore
+from reverse_etl.masking.keys import MaskingKey, parse_masking_key
+from reverse_etl.settings import Profile, Settings
+from reverse_etl.sources.base import Source
+
+_MIB = 1 << 20
+
+
+def _read_clock() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(kw_only=True)
+class Runtime:
+    """The outside world of one run. Tests replace a part by giving it a value of their own."""
+
+    settings: Settings
+    now: Callable[[], dt.datetime] = field(default=_read_clock)
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """The engine's budget."""
+        return self.settings.memory_limit_mb * _MIB
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Where versions land."""
+        return open_store(self.settings)
+
+    @cached_property
+    def source(self) -> Source:
+        """The profile's source."""
+        if self.settings.profile is Profile.CLOUD:
+            raise ConfigError(
+                "The cloud profile's source, BigQuery, is not part of this release. Set "
+                "REVERSE_ETL_PROFILE=local."
+            )
+        from reverse_etl.sources.duckdb import DuckDBSource  # noqa: PLC0415 - heavy, and only here
+
+        return DuckDBSource(
+            self.settings.duckdb_path,
+            memory_limit_bytes=self.memory_limit_bytes,
+            threads=self.settings.threads,
+        )
+
+    @cached_property
+    def redis_url(self) -> str:
+        """Redis' address with its credentials; `ConfigError` when none is set."""
+        if self.settings.redis_url is None:
+            raise ConfigError(
+                "REVERSE_ETL_REDIS_URL is not set. Set it to your Redis, such as "
+                "redis://127.0.0.1:6379/0. With `make dev` running: source .local/dev/environment"
+            )
+        return self.settings.redis_url.reveal()
+
+    @cached_property
+    def redis(self) -> RedisTarget:
+        """The Redis that records are loaded into; no connection is made yet."""
+        return RedisTarget(self.redis_url)
+
+    @cached_property
+    def masking_key(self) -> MaskingKey | None:
+        """The key of rule `hmac`, or None when none is configured: then syncs that need it stop."""
+        if self.settings.masking_key is not None:
+            return parse_masking_key(self.settings.masking_key.reveal())
+        if self.settings.masking_key_file is not None:
+            return parse_masking_key(_read_private(self.settings.masking_key_file))
+        return None
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """The object store at REVERSE_ETL_STORE_URL."""
+    parts = urlsplit(settings.store_url)
+    if parts.scheme != "file":
+        raise ConfigError(
+            f"REVERSE_ETL_STORE_URL has scheme '{parts.scheme}'; this release reads file:///... "
+        )
+    return DirectoryStore(Path(unquote(parts.netloc + parts.path)))
+
+
+def _read_private(path: Path) -> str:
+    """A secret's file, refused when others could read it."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"REVERSE_ETL_MASKING_KEY_FILE names '{path.name}', which cannot be read."
+        ) from None
+    if mode & 0o077:
+        raise ConfigError(
+            f"The masking key's file '{path.name}' can be read by others (mode {mode & 0o777:04o}). "
+            f"Make it private: chmod 600 {path.name}"
+        )
+    return text

@@ -1,0 +1,213 @@
+"""Every environment variable once: name, type, default, meaning. Nothing else reads the environment.
+
+`Settings.load()` is called when a run needs values; loading definitions reads the profile alone.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from reverse_etl.errors import ConfigError
+
+
+class Profile(StrEnum):
+    """Which kinds of source, store and Redis a deployment uses unless told otherwise."""
+
+    LOCAL = "local"
+    CLOUD = "cloud"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that no repr, log or error shows."""
+
+    _value: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
+
+
+def _variable(
+    name: str,
+    meaning: str,
+    *,
+    default: Any = None,
+    parse: Callable[[str], Any] = str,
+    shown_default: str | None = None,
+) -> Any:
+    """A settings field: where it comes from, and what it means (docs/settings.md says the same).
+
+    `shown_default` is what the documentation says where the default depends on the machine.
+    """
+    metadata = {
+        "variable": name,
+        "meaning": meaning,
+        "parse": parse,
+        "shown_default": shown_default,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def _parse_count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _parse_seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a run needs to know beyond its sync. Units are in the names."""
+
+    profile: Profile = _variable(
+        "REVERSE_ETL_PROFILE",
+        "Which source, store and Redis are used: `local` (DuckDB, a directory, an embedded server) or "
+        "`cloud` (BigQuery, S3, your Redis).",
+        default=Profile.LOCAL,
+        parse=Profile,
+    )
+    duckdb_path: Path = _variable(
+        "REVERSE_ETL_DUCKDB_PATH",
+        "The embedded warehouse: a DuckDB file, opened read-only.",
+        default=Path(".local/warehouse.duckdb"),
+        parse=Path,
+    )
+    store_url: str = _variable(
+        "REVERSE_ETL_STORE_URL",
+        "Where versions land: `file:///...`. A relative path counts from the working directory.",
+        default="file://.local/store",
+    )
+    redis_url: Secret | None = _variable(
+        "REVERSE_ETL_REDIS_URL",
+        "`redis://`, `rediss://` or `unix://`, with user and password if there are any. `make demo`, "
+        "`make dev` and the tests start a server of their own when it is unset.",
+        parse=Secret,
+    )
+    masking_key: Secret | None = _variable(
+        "REVERSE_ETL_MASKING_KEY",
+        "The key of rule `hmac`: `<key id>:<base64 of 32 bytes or more>`.",
+        parse=Secret,
+    )
+    masking_key_file: Path | None = _variable(
+        "REVERSE_ETL_MASKING_KEY_FILE",
+        "A file, mode 0600, that holds what REVERSE_ETL_MASKING_KEY would; used when that is unset.",
+        parse=Path,
+    )
+    scratch_dir: Path = _variable(
+        "REVERSE_ETL_SCRATCH_DIR",
+        "Where masked rows may spill while they are ordered; made 0700, swept after dead runs.",
+        default=Path(".local/scratch"),
+        parse=Path,
+    )
+    memory_limit_mb: int = _variable(
+        "REVERSE_ETL_MEMORY_LIMIT_MB",
+        "Budget in MiB for masking and ordering one sync; what does not fit spills to disk. The process "
+        "takes about 350 MiB beside it.",
+        default=192,
+        parse=_parse_count,
+    )
+    threads: int = _variable(
+        "REVERSE_ETL_THREADS",
+        "Worker threads of one step.",
+        default=min(8, os.cpu_count() or 1),
+        parse=_parse_count,
+        shown_default="the number of cores, at most 8",
+    )
+    snapshot_ttl_hours: float = _variable(
+        "REVERSE_ETL_SNAPSHOT_TTL_HOURS",
+        "How long a pinned snapshot stays readable inside the source.",
+        default=24.0,
+        parse=_parse_seconds,
+    )
+    sweep_age_seconds: float = _variable(
+        "REVERSE_ETL_SWEEP_AGE_SECONDS",
+        "An attempt younger than this is left alone by the sweep; longer than any run takes.",
+        default=6 * 3600.0,
+        parse=_parse_seconds,
+    )
+    keep_days: int = _variable(
+        "REVERSE_ETL_KEEP_DAYS",
+        "Committed versions of a day that a later one replaced are removed after this many days.",
+        default=7,
+        parse=_parse_count,
+    )
+    lease_seconds: float = _variable(
+        "REVERSE_ETL_LEASE_SECONDS",
+        "How long a loader that stopped answering keeps others of its sync waiting.",
+        default=30.0,
+        parse=_parse_seconds,
+    )
+    retire_grace_seconds: float = _variable(
+        "REVERSE_ETL_RETIRE_GRACE_SECONDS",
+        "A version leaves Redis no sooner than this after the head moved; longer than a reader caches "
+        "the head.",
+        default=5.0,
+        parse=_parse_seconds,
+    )
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read all variables; `ConfigError` names every one that cannot be read, never its value."""
+        found = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for item in fields(cls):
+            text = found.get(item.metadata["variable"], "").strip()
+            if not text:
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except ValueError:
+                wrong.append(f"{item.metadata['variable']}: {item.metadata['meaning']}")
+        unknown = sorted(
+            name
+            for name in found
+            if name.startswith("REVERSE_ETL_") and name not in VARIABLES | OTHER_VARIABLES
+        )
+        wrong += [f"{name}: there is no such setting" for name in unknown]
+        if wrong:
+            raise ConfigError(
+                "These environment variables cannot be used as they are (docs/settings.md lists all):\n  "
+                + "\n  ".join(wrong)
+            )
+        return cls(**values)
+
+
+VARIABLES = frozenset(item.metadata["variable"] for item in fields(Settings))
+
+#: Read by `docker/dagster.yaml` through Dagster itself, not by this module.
+OTHER_VARIABLES: frozenset[str] = frozenset()
+
+
+def load_profile(environment: Mapping[str, str] | None = None) -> Profile:
+    """The profile alone: all that loading definitions may read."""
+    found = os.environ if environment is None else environment
+    text = found.get("REVERSE_ETL_PROFILE", "").strip() or Profile.LOCAL
+    try:
+        return Profile(text)
+    except ValueError:
+        raise ConfigError(
+            f"REVERSE_ETL_PROFILE is {text!r}; it can be: {', '.join(Profile)}."
+        ) from None
+
+
+def child_environment(overrides: Mapping[str, str | None]) -> dict[str, str]:
+    """This process' environment for a child, with `overrides`; None takes a variable away."""
+    merged: dict[str, str | None] = {**os.environ, **overrides}
+    return {name: value for name, value in merged.items() if value is not None}

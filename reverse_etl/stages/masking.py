@@ -1,0 +1,242 @@
+"""`masked`: the snapshot's rows masked in flight, landed in order, proved, and committed."""
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+
+from reverse_etl.errors import (
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    PolicyError,
+    TransientError,
+)
+from reverse_etl.landing.documents import (
+    find_current,
+    find_earlier_manifest,
+    find_snapshot,
+    read_manifest,
+    record_current,
+)
+from reverse_etl.landing.layout import (
+    build_version,
+    day_prefix,
+    manifest_name,
+    version_prefix,
+)
+from reverse_etl.landing.manifest import encode_manifest
+from reverse_etl.landing.plan import LandingPlan, compute_landing_fingerprint, plan_landing
+from reverse_etl.landing.sweep import (
+    announce_attempt,
+    retract_attempt,
+    sweep_attempts,
+    sweep_replaced,
+)
+from reverse_etl.masking.apply import compile_mask
+from reverse_etl.masking.policy import (
+    Policy,
+    check_masking_key,
+    compute_policy_fingerprint,
+    resolve_pinned_policy,
+)
+from reverse_etl.masking.rules import MaskContext
+from reverse_etl.model import (
+    Current,
+    Landed,
+    LandedColumn,
+    Manifest,
+    MaskedReceipt,
+    Partition,
+    Snapshot,
+)
+from reverse_etl.progress import Report
+from reverse_etl.runtime import Runtime
+from reverse_etl.sources.base import compute_query_fingerprint
+from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.guards import check_rows
+from reverse_etl.stages.landing import LandedContent, LandingStage
+from reverse_etl.types import bigquery_type_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    """What `masked` starts from."""
+
+    snapshot: Snapshot
+    policy: Policy
+    context: MaskContext
+    policy_fingerprint: str
+    landing_fingerprint: str
+
+
+def mask_snapshot(
+    spec: SyncSpec, partition: Partition, runtime: Runtime, *, run_id: str, report: Report
+) -> MaskedReceipt:
+    """Land the pinned snapshot as a committed version, or find that this was done already."""
+    started = time.monotonic()
+    inputs = _gather(spec, partition, runtime)
+    swept = _sweep(spec, partition, runtime)
+    manifest = _find_committed(spec, partition, runtime, inputs)
+    outcome = Landed.UNCHANGED
+    stage_seconds: dict[str, float] = {}
+    rows_before = None
+    if manifest is None:
+        earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
+        rows_before = None if earlier is None else earlier.rows
+        check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
+        manifest, stage_seconds = _land(spec, runtime, inputs, run_id=run_id, report=report)
+        outcome = _commit(runtime, manifest)
+    return MaskedReceipt(
+        manifest=manifest,
+        outcome=outcome,
+        seconds=time.monotonic() - started,
+        location=f"{runtime.store.location}/{version_prefix(spec.name, manifest.version)}",
+        stage_seconds=stage_seconds,
+        rows_before=rows_before,
+        swept=swept,
+    )
+
+
+def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
+    snapshot = find_snapshot(runtime.store, spec.name, partition.key)
+    if snapshot is None:
+        raise ConfigError(
+            "Nothing is pinned for this partition. Materialise extract first (or all three assets)."
+        )
+    policy = resolve_pinned_policy(spec.config.columns, key=spec.config.key, schema=snapshot.schema)
+    asked = compute_query_fingerprint(
+        query=spec.query, partition=partition, columns=policy.source_schema.names
+    )
+    if asked != snapshot.query_fingerprint:
+        raise PolicyError(
+            "The query has changed since extract pinned its snapshot. Materialise extract again."
+        )
+    check_masking_key(policy, runtime.masking_key)
+    context = MaskContext(
+        sync=spec.name, partition_date=partition.date, masking_key=runtime.masking_key
+    )
+    return _Inputs(
+        snapshot=snapshot,
+        policy=policy,
+        context=context,
+        policy_fingerprint=compute_policy_fingerprint(policy, context=context),
+        landing_fingerprint=compute_landing_fingerprint(
+            file_format=spec.config.landing.format,
+            compression=spec.compression,
+            bucket_rows=spec.bucket_rows,
+        ),
+    )
+
+
+def _find_committed(
+    spec: SyncSpec, partition: Partition, runtime: Runtime, inputs: _Inputs
+) -> Manifest | None:
+    """The day's version, if it is of this snapshot under this policy and layout."""
+    current = find_current(runtime.store, spec.name, partition.key)
+    if current is None or current.snapshot_id != inputs.snapshot.snapshot_id:
+        return None
+    try:
+        manifest = read_manifest(runtime.store, spec.name, current.version)
+    except NotFoundError:
+        return None  # somebody removed it: the day is landed again
+    same = (
+        manifest.policy_fingerprint == inputs.policy_fingerprint
+        and manifest.landing_fingerprint == inputs.landing_fingerprint
+    )
+    return manifest if same else None
+
+
+def _land(
+    spec: SyncSpec, runtime: Runtime, inputs: _Inputs, *, run_id: str, report: Report
+) -> tuple[Manifest, dict[str, float]]:
+    """Every object of a new version, written and read back; its manifest is not committed yet."""
+    version = build_version(inputs.snapshot.partition, runtime.now())
+    plan = plan_landing(
+        sync=spec.name,
+        version=version,
+        key=spec.config.key,
+        schema=inputs.policy.landed_schema,
+        file_format=spec.config.landing.format,
+        compression=spec.compression,
+        bucket_rows=spec.bucket_rows,
+        rows=inputs.snapshot.rows,
+    )
+    mask = compile_mask(inputs.policy, context=inputs.context)
+    announce_attempt(runtime.store, spec.name, version)
+    stage = LandingStage(runtime, report=report)
+    content = stage.land(inputs.snapshot, mask=mask, plan=plan)
+    manifest = _build_manifest(inputs, plan, content, now=runtime.now(), run_id=run_id)
+    stage.prove(manifest)
+    return manifest, stage.seconds
+
+
+def _build_manifest(
+    inputs: _Inputs, plan: LandingPlan, content: LandedContent, *, now: dt.datetime, run_id: str
+) -> Manifest:
+    key = inputs.context.masking_key if inputs.policy.needs_key else None
+    return Manifest(
+        sync=plan.sync,
+        partition=inputs.snapshot.partition,
+        version=plan.version,
+        key=plan.key,
+        format=plan.file_format,
+        compression=plan.compression,
+        columns=tuple(
+            LandedColumn(
+                name=column.landed.name,
+                type=bigquery_type_name(column.landed),
+                rule=column.rule.summary(),
+            )
+            for column in inputs.policy.columns
+        ),
+        rows=content.digest.rows,
+        bytes=sum(item.bytes for item in content.objects),
+        buckets=plan.buckets,
+        buckets_per_object=plan.buckets_per_object,
+        content_digest=content.digest.hex,
+        objects=content.objects,
+        policy_fingerprint=inputs.policy_fingerprint,
+        landing_fingerprint=inputs.landing_fingerprint,
+        key_id=None if key is None else f"{key.key_id}:{key.fingerprint}",
+        snapshot_id=inputs.snapshot.snapshot_id,
+        snapshot_pinned_at=inputs.snapshot.pinned_at,
+        committed_at=now,
+        run_id=run_id,
+    )
+
+
+def _commit(runtime: Runtime, manifest: Manifest) -> Landed:
+    """Write the manifest, if-absent: from then on the version exists; then make it the day's."""
+    # The manifest must not outlive objects that a loss of power takes.
+    runtime.store.flush()
+    try:
+        runtime.store.put_if_absent(
+            manifest_name(manifest.sync, manifest.version), encode_manifest(manifest)
+        )
+    except ConflictError:
+        raise TransientError(
+            "This attempt was swept before it could commit: it took longer than "
+            "REVERSE_ETL_SWEEP_AGE_SECONDS. Run again, with a larger value if runs take that long."
+        ) from None
+    mine = Current(
+        version=manifest.version,
+        snapshot_id=manifest.snapshot_id,
+        snapshot_pinned_at=manifest.snapshot_pinned_at,
+    )
+    standing = record_current(runtime.store, manifest.sync, manifest.partition, mine)
+    retract_attempt(runtime.store, manifest.sync, manifest.version)
+    return Landed.COMMITTED if standing.version == mine.version else Landed.OUTRUN
+
+
+def _sweep(spec: SyncSpec, partition: Partition, runtime: Runtime) -> int:
+    """Remove what dead runs of the sync left, and what a later version of this day replaced."""
+    now, store = runtime.now(), runtime.store
+    seconds = runtime.settings.sweep_age_seconds
+    store.sweep_unfinished(
+        day_prefix(spec.name, partition.key), older_than_seconds=seconds, now=now.timestamp()
+    )
+    return sweep_attempts(
+        store, spec.name, older_than=dt.timedelta(seconds=seconds), now=now
+    ) + sweep_replaced(
+        store, spec.name, partition.key, keep_days=runtime.settings.keep_days, now=now
+    )

@@ -1,0 +1,1 @@
+"""The tests of reverse_etl; folders mirror the package."""

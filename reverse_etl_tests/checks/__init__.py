@@ -1,0 +1,1 @@
+"""Each verdict: good when all is well, and seen to fail."""

@@ -1,0 +1,317 @@
+"""What every object store promises: subclass `StoreContract` and give it a fixture `store`."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from reverse_etl.errors import ConflictError, NotFoundError, TerminalError
+from reverse_etl.landing.store import ObjectStore, StoredObject, find
+
+REFUSED_NAMES = {
+    "empty": "",
+    "parent": "../x",
+    "parent inside": "a/../../x",
+    "absolute": "/etc/passwd",
+    "closing slash": "a/",
+    "empty element": "a//b",
+    "here": "a/./b",
+    "dot file": "a/.hidden",
+    "dot folder": ".locks/a",
+    "NUL": "a\0b",
+    "lone surrogate": "a\ud800",
+    "long element": "a" * 256,
+    "long name": "/".join(["a" * 200] * 6),
+}
+TAKEN_NAMES = [
+    "a",
+    "user_stats/dt=2026-11-19/2026-11-19.01kxqt5w8b7g4m2t/000a3.jsonl.gz",
+    "with space/and+plus/and%25",
+    "наме/名前/🐘",
+    "back\\slash/and!mark",
+    "b" * 255,
+    "trailing.dot.",
+]
+
+
+def run_together(jobs: list[Callable[[], object]]) -> list[object]:
+    """Start all jobs at the same moment, one thread each; return their results in order."""
+    gate = threading.Barrier(len(jobs))
+
+    def start(job: Callable[[], object]) -> object:
+        gate.wait(timeout=30)
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(start, jobs))
+
+
+def count_up(store: ObjectStore, name: str, times: int) -> None:
+    """Add one to the number in an object, so often, by compare-and-set."""
+    for _ in range(times):
+        while True:
+            body, etag = store.get_with_etag(name)
+            with contextlib.suppress(ConflictError):
+                store.put_if_match(name, b"%d" % (int(body) + 1), etag=etag)
+                break
+
+
+def try_create(store: ObjectStore, name: str, body: bytes) -> bool:
+    """Whether this caller's `put_if_absent` won."""
+    try:
+        store.put_if_absent(name, body)
+    except ConflictError:
+        return False
+    return True
+
+
+class StoreContract:
+    """The suite. A form that cannot keep a promise overrides the test and says why."""
+
+    @pytest.mark.parametrize("body", [b"", b"\0\r\n\xff", b"x" * 3_000_000])
+    def test_object_comes_back_whole(self, store: ObjectStore, body: bytes) -> None:
+        """Any bytes, none and millions of them, are read as they were written."""
+        store.put("a/b", body)
+
+        assert store.get("a/b") == body
+
+    def test_put_replaces(self, store: ObjectStore) -> None:
+        """A second put wins over the first, whichever is longer."""
+        store.put("a", b"the first, longer")
+        store.put("a", b"second")
+
+        assert store.get("a") == b"second"
+
+    @pytest.mark.parametrize("name", TAKEN_NAMES)
+    def test_name_is_kept_as_it_is(self, store: ObjectStore, name: str) -> None:
+        """A listing shows the name that was written, and it can be read and removed by it."""
+        store.put(name, b"1")
+
+        assert [item.name for item in store.list_objects("")] == [name]
+        assert store.get(name) == b"1"
+        store.delete([name])
+        assert list(store.list_objects("")) == []
+
+    @pytest.mark.parametrize("name", REFUSED_NAMES.values(), ids=REFUSED_NAMES)
+    def test_name_outside_the_rules_is_refused(self, store: ObjectStore, name: str) -> None:
+        """A name that could leave the root, or hide in it, reaches no store by any call."""
+        calls: list[Callable[[], object]] = [
+            lambda: store.put(name, b""),
+            lambda: store.put_if_absent(name, b""),
+            lambda: store.put_if_match(name, b"", etag="x"),
+            lambda: store.get(name),
+            lambda: store.get_with_etag(name),
+            lambda: store.delete([name]),
+        ]
+
+        for call in calls:
+            with pytest.raises(TerminalError, match="is not an object name"):
+                call()
+        assert list(store.list_objects("")) == []
+
+    @pytest.mark.parametrize(
+        "prefix", ["../", "/", "/etc/", "a/../", ".locks/", "a/.h", "a//", "\0"]
+    )
+    def test_prefix_outside_the_rules_is_refused(self, store: ObjectStore, prefix: str) -> None:
+        """No listing shows anything beside the root, or what the store keeps for itself."""
+        with pytest.raises(TerminalError):
+            list(store.list_objects(prefix))
+        with pytest.raises(TerminalError):
+            store.list_folders(prefix)
+
+    def test_folder_without_closing_slash_is_refused(self, store: ObjectStore) -> None:
+        """Asked for folders below half a name, a store does not guess which half was meant."""
+        store.put("ab/c/d", b"")
+
+        with pytest.raises(TerminalError, match="slash"):
+            store.list_folders("a")
+
+    @pytest.mark.parametrize("name", ["absent", "a/absent", "a", "a/b/c"])
+    def test_absent_object_is_not_found(self, store: ObjectStore, name: str) -> None:
+        """An absent object, a folder, and a name below an object are the same: not found."""
+        store.put("a/b", b"1")
+
+        for call in (store.get, store.get_with_etag):
+            with pytest.raises(NotFoundError, match=name):
+                call(name)
+        assert find(store, name) is None
+
+    def test_etag_names_the_bytes(self, store: ObjectStore) -> None:
+        """Conditional writes return the etag that a read then shows; new bytes have a new one."""
+        created = store.put_if_absent("a", b"1")
+        first = store.get_with_etag("a")
+        replaced = store.put_if_match("a", b"2", etag=created)
+
+        assert first == (b"1", created)
+        assert find(store, "a") == (b"2", replaced)
+        assert replaced != created
+
+    def test_put_if_absent_leaves_what_is_there(self, store: ObjectStore) -> None:
+        """The second to create loses, even with equal bytes, and changes nothing."""
+        store.put_if_absent("a", b"1")
+
+        for body in (b"1", b"2"):
+            with pytest.raises(ConflictError, match="'a'"):
+                store.put_if_absent("a", body)
+        assert store.get("a") == b"1"
+
+    def test_put_if_absent_after_delete_creates(self, store: ObjectStore) -> None:
+        """Once removed, a name is free again."""
+        store.put_if_absent("a", b"1")
+        store.delete(["a"])
+
+        store.put_if_absent("a", b"2")
+
+        assert store.get("a") == b"2"
+
+    def test_put_if_match_with_stale_etag_loses(self, store: ObjectStore) -> None:
+        """Whoever read before another's write cannot undo it."""
+        stale = store.put_if_absent("a", b"1")
+        store.put("a", b"2")
+
+        with pytest.raises(ConflictError, match="'a'"):
+            store.put_if_match("a", b"3", etag=stale)
+        assert store.get("a") == b"2"
+
+    def test_put_if_match_does_not_create(self, store: ObjectStore) -> None:
+        """An object that is gone, or never was, is not brought back by a compare-and-set."""
+        etag = store.put_if_absent("a", b"1")
+        store.delete(["a"])
+
+        for name in ("a", "never/was"):
+            with pytest.raises(ConflictError):
+                store.put_if_match(name, b"2", etag=etag)
+        assert list(store.list_objects("")) == []
+
+    def test_listing_is_by_prefix_and_in_byte_order(self, store: ObjectStore) -> None:
+        """Names come in the order of their UTF-8, as S3 has it, wherever the prefix ends."""
+        names = ["s/a-x", "s/a.x", "s/a/x", "s/aé", "s/a😀", "s/a\uffee", "sa", "t"]
+        for name in names:
+            store.put(name, name.encode())
+
+        expected = sorted((name for name in names if name.startswith("s/a")), key=str.encode)
+        assert list(store.list_objects("s/a")) == [
+            StoredObject(name=name, bytes=len(name.encode())) for name in expected
+        ]
+        assert [item.name for item in store.list_objects("s/a/")] == ["s/a/x"]
+        assert [item.name for item in store.list_objects("")] == sorted(names, key=str.encode)
+
+    @pytest.mark.parametrize("prefix", ["nothing", "nothing/", "a/b/"])
+    def test_listing_of_nothing_is_empty(self, store: ObjectStore, prefix: str) -> None:
+        """A prefix that no object has, even one that goes through an object, lists nothing."""
+        store.put("a/b", b"")
+
+        assert list(store.list_objects(prefix)) == []
+        assert store.list_folders(prefix if prefix.endswith("/") else f"{prefix}/") == []
+
+    def test_folders_are_the_next_elements(self, store: ObjectStore) -> None:
+        """Only elements with objects below count, each once, in order; objects are no folders."""
+        for name in ("s/b/x", "s/a/y/z", "s/a/x", "s/file", "t/c/x"):
+            store.put(name, b"")
+
+        assert store.list_folders("s/") == ["a", "b"]
+        assert store.list_folders("") == ["s", "t"]
+        assert store.list_folders("s/a/") == ["y"]
+
+    def test_folder_goes_with_its_last_object(self, store: ObjectStore) -> None:
+        """What is deleted leaves no folder behind in a listing."""
+        store.put("s/a/b/x", b"")
+        store.put("s/y", b"")
+
+        store.delete(["s/a/b/x"])
+
+        assert store.list_folders("s/") == []
+
+    def test_delete_takes_absent_names(self, store: ObjectStore) -> None:
+        """Removing is the same whether the object, or its folder, is there or not."""
+        store.put("a/b", b"")
+
+        store.delete(["a/b", "a/b", "absent", "absent/too", "a/b/c", "a"])
+        store.delete([])
+
+        assert list(store.list_objects("")) == []
+
+    def test_delete_of_a_folder_leaves_its_objects(self, store: ObjectStore) -> None:
+        """A name is removed, never what lies below it."""
+        store.put("a/b", b"")
+
+        store.delete(["a"])
+
+        assert [item.name for item in store.list_objects("")] == ["a/b"]
+
+    def test_delete_reads_names_from_own_listing(self, store: ObjectStore) -> None:
+        """The usual sweep, a listing handed straight to delete, neither hangs nor skips."""
+        for number in range(20):
+            store.put(f"s/{number:02d}", b"")
+        store.put("t", b"")
+
+        store.delete(item.name for item in store.list_objects("s/"))
+
+        assert [item.name for item in store.list_objects("")] == ["t"]
+
+    def test_sweep_of_the_unfinished_touches_no_object(self, store: ObjectStore) -> None:
+        """What was written whole stays, however old; an absent folder is no error."""
+        store.put("s/a", b"1")
+
+        swept = [
+            store.sweep_unfinished(folder, older_than_seconds=0, now=1e12)
+            for folder in ("", "s/", "none/")
+        ]
+
+        assert swept == [0, 0, 0]
+        assert store.get("s/a") == b"1"
+
+    def test_flush_returns(self, store: ObjectStore) -> None:
+        """Flush is allowed at any time, before the first write too."""
+        store.flush()
+        store.put("a", b"")
+        store.flush()
+
+        assert store.get("a") == b""
+
+    def test_location_and_repr_show_no_content(self, store: ObjectStore) -> None:
+        """The root is named as people write it; object names and bytes are not in a repr."""
+        store.put("name-of-object", b"canary-5d1f")
+
+        assert "://" in store.location
+        assert "name-of-object" not in repr(store)
+        assert "canary-5d1f" not in repr(store)
+
+    def test_one_of_many_creators_wins(self, store: ObjectStore) -> None:
+        """However threads race to create an object, one wins and its bytes are there."""
+        bodies = [b"%d" % number for number in range(8)]
+
+        for turn in range(10):
+            name = f"race/{turn}"
+            won = run_together([partial(try_create, store, name, body) for body in bodies])
+            assert won.count(True) == 1
+            assert store.get(name) == bodies[won.index(True)]
+
+    def test_no_increment_is_lost(self, store: ObjectStore) -> None:
+        """Compare-and-set from many threads counts every success once."""
+        store.put("counter", b"0")
+
+        run_together([partial(count_up, store, "counter", 10)] * 6)
+
+        assert store.get("counter") == b"60"
+
+    def test_reader_never_sees_half_an_object(self, store: ObjectStore) -> None:
+        """While an object is replaced, a read shows one body or the other."""
+        bodies = [bytes([letter]) * 200_000 for letter in b"ab"]
+        store.put("a", bodies[0])
+        seen: set[bytes] = set()
+
+        def write() -> None:
+            for turn in range(60):
+                store.put("a", bodies[turn % 2])
+
+        def read() -> None:
+            for _ in range(60):
+                seen.add(store.get("a"))
+
+        run_together([write, read, read])
+
+        assert seen <= set(bodies)

@@ -1,0 +1,1 @@
+"""The whole chain, through Dagster's own commands."""

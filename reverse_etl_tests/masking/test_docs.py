@@ -1,0 +1,39 @@
+"""docs/masking.md and the catalogue say the same."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from reverse_etl.masking.rules import AnyRule, Rule
+
+PAGE = Path(__file__).parents[2] / "docs" / "masking.md"
+
+
+def list_catalogue() -> dict[str, set[str]]:
+    """Every rule's name, and the options of its own."""
+    rules: tuple[type[Rule], ...] = get_args(get_args(AnyRule)[0])
+    return {
+        get_args(rule.model_fields["rule"].annotation)[0]: set(rule.model_fields)
+        - set(Rule.model_fields)
+        for rule in rules
+    }
+
+
+def test_every_rule_and_option_is_documented() -> None:
+    """The table names each rule with each of its options, and no others."""
+    rows = re.findall(r"^\| `(\w+)`(?: \(([^)]*)\))? \|", PAGE.read_text("utf-8"), re.MULTILINE)
+
+    assert {
+        name: set(re.findall(r"`(\w+)`", options)) for name, options in rows
+    } == list_catalogue()
+
+
+def test_documented_token_function_is_the_rule() -> None:
+    """The Python in the page computes the token that is pinned in test_rules.py."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)  # noqa: S102 - our own page
+
+    token = names["token"](bytes(range(32)), "k1", "sync:shop", "ada@example.com")  # type: ignore[operator]
+
+    assert token == "k1.29212d54d5f0198cfe8b1e6c748e97676c6e34a21c30e2de2bbf2eece7450dfc"

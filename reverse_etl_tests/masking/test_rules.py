@@ -1,0 +1,261 @@
+"""Each rule against known answers, and against a plain Python reference over many inputs."""
+
+import datetime as dt
+import hmac
+import math
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from reverse_etl.errors import ConfigError, PolicyError
+from reverse_etl.masking.apply import compile_mask
+from reverse_etl.masking.keys import MaskingKey
+from reverse_etl.masking.policy import resolve_policy
+from reverse_etl.masking.rules import (
+    AgeGroup,
+    Bucket,
+    Hmac,
+    Keep,
+    MaskContext,
+    Redact,
+    Truncate,
+    Year,
+)
+from reverse_etl_tests.masking.conftest import KEY_BYTES, PARTITION_DATE, MaskValues
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200)
+# The fixtures hold an engine, which keeps nothing between examples.
+many = settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def token_of(text: str, *, domain: str = "sync:shop") -> str:
+    """The token by RFC 2104, computed with Python's own hmac."""
+    derived = hmac.digest(KEY_BYTES, b"reverse_etl hmac v1\0" + domain.encode(), "sha256")
+    return "k1." + hmac.digest(derived, text.encode(), "sha256").hex()
+
+
+@many
+@given(values=st.lists(st.none() | texts, max_size=20))
+def test_hmac_equals_the_standard_library(
+    mask_values: MaskValues, values: list[str | None]
+) -> None:
+    """The composed HMAC is HMAC-SHA256 for every text, empty and long ones too; NULL stays NULL."""
+    masked = mask_values(Hmac(name="email", rule="hmac"), values, pa.string())
+
+    assert masked == [None if value is None else token_of(value) for value in values]
+
+
+def test_hmac_token_is_pinned(mask_values: MaskValues) -> None:
+    """The token of a known value under a known key never changes: joins across days rest on it."""
+    masked = mask_values(Hmac(name="email", rule="hmac"), ["ada@example.com"], pa.string())
+
+    assert masked == ["k1.29212d54d5f0198cfe8b1e6c748e97676c6e34a21c30e2de2bbf2eece7450dfc"]
+
+
+def test_hmac_of_an_integer_is_that_of_its_digits(mask_values: MaskValues) -> None:
+    """A number and its text are the same key, so that a type change upstream moves no user."""
+    masked = mask_values(Hmac(name="account", rule="hmac"), [-7, 2**53 + 1], pa.int64())
+
+    assert masked == [token_of("-7"), token_of("9007199254740993")]
+
+
+def test_hmac_tokens_of_two_domains_differ(mask_values: MaskValues) -> None:
+    """Tokens cannot be joined across syncs unless both name the same domain."""
+    shared = Hmac(name="email", rule="hmac", domain="shop")
+
+    masked = mask_values(shared, ["ada@example.com"], pa.string())
+
+    assert masked == [token_of("ada@example.com", domain="shared:shop")]
+    assert masked != [token_of("ada@example.com")]
+
+
+def test_hmac_without_a_key_is_refused() -> None:
+    """There is no unkeyed form."""
+    policy = resolve_policy(
+        [Hmac(name="email", rule="hmac")],
+        key="email",
+        schema=pa.schema([("email", pa.string())]),
+    )
+
+    with pytest.raises(ConfigError, match="no masking key"):
+        compile_mask(policy, context=MaskContext(sync="shop", partition_date=PARTITION_DATE))
+
+
+def test_hmac_key_is_never_in_the_query_or_a_repr(
+    context: MaskContext, masking_key: MaskingKey
+) -> None:
+    """Key material is bound, not written: neither text nor repr shows it."""
+    policy = resolve_policy(
+        [Hmac(name="email", rule="hmac")], key="email", schema=pa.schema([("email", pa.string())])
+    )
+
+    mask = compile_mask(policy, context=context)
+
+    shown = f"{mask.select} {mask!r} {context!r} {masking_key!r} {policy!r}"
+    secrets = (KEY_BYTES, masking_key.derive("sync:shop"))
+    assert not any(secret.hex() in shown or repr(secret)[2:-1] in shown for secret in secrets)
+
+
+def count_years(birthday: dt.date, day: dt.date) -> int:
+    before = (day.month, day.day) < (birthday.month, birthday.day)
+    return day.year - birthday.year - before
+
+
+def group_of(birthday: dt.date | None) -> str | None:
+    if birthday is None:
+        return None
+    if birthday > PARTITION_DATE or count_years(birthday, PARTITION_DATE) > 150:
+        return "unknown"
+    return f"{count_years(birthday, PARTITION_DATE) // 10 * 10}s"
+
+
+@many
+@given(values=st.lists(st.none() | st.dates(dt.date(1, 1, 1), dt.date(2100, 1, 1)), max_size=30))
+def test_age_group_counts_complete_years(
+    mask_values: MaskValues, values: list[dt.date | None]
+) -> None:
+    """The group is that of the complete years at the partition's date, whatever day it is today."""
+    masked = mask_values(AgeGroup(name="birthday", rule="age_group"), values, pa.date32())
+
+    assert masked == [group_of(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("birthday", "expected"),
+    [
+        (dt.date(2006, 11, 19), "20s"),
+        (dt.date(2006, 11, 20), "10s"),
+        (dt.date(2026, 11, 19), "0s"),
+        (dt.date(2026, 11, 20), "unknown"),
+        (dt.date(1876, 11, 19), "150s"),
+        (dt.date(1875, 11, 19), "unknown"),
+        (dt.date(2004, 2, 29), "20s"),
+        (None, None),
+    ],
+)
+def test_age_group_at_its_edges(
+    mask_values: MaskValues, birthday: dt.date | None, expected: str | None
+) -> None:
+    """A birthday counts on its day; the future and the impossible are "unknown"."""
+    masked = mask_values(AgeGroup(name="birthday", rule="age_group"), [birthday], pa.date32())
+
+    assert masked == [expected]
+
+
+def test_age_group_of_another_width(mask_values: MaskValues) -> None:
+    """A group of five years names both its ends."""
+    rule = AgeGroup(name="birthday", rule="age_group", years=5)
+
+    masked = mask_values(rule, [dt.date(2003, 1, 1)], pa.date32())
+
+    assert masked == ["20-24"]
+
+
+def test_year_of_dates_and_timestamps(mask_values: MaskValues) -> None:
+    """A TIMESTAMP's year is that of UTC, a DATETIME's its own."""
+    rule = Year(name="seen", rule="year")
+    newyear_tokyo = dt.datetime(2026, 1, 1, 3, tzinfo=dt.timezone(dt.timedelta(hours=9)))
+
+    assert mask_values(rule, [dt.date(1999, 12, 31), None], pa.date32()) == [1999, None]
+    assert mask_values(rule, [newyear_tokyo], pa.timestamp("us", "UTC")) == [2025]
+    assert mask_values(rule, [dt.datetime(2026, 1, 1)], pa.timestamp("us")) == [2026]  # noqa: DTZ001
+
+
+@many
+@given(values=st.lists(st.none() | texts, max_size=20), length=st.integers(0, 50))
+def test_truncate_keeps_first_characters(
+    mask_values: MaskValues, values: list[str | None], length: int
+) -> None:
+    """Characters are code points, so that no script is cut inside a letter's bytes."""
+    rule = Truncate(name="postcode", rule="truncate", length=length)
+
+    masked = mask_values(rule, values, pa.string())
+
+    assert masked == [None if value is None else value[:length] for value in values]
+
+
+def test_redact_leaves_only_whether_there_was_a_value(mask_values: MaskValues) -> None:
+    """NULL stays NULL; everything else is the same constant, whatever its type."""
+    rule = Redact(name="name", rule="redact")
+
+    assert mask_values(rule, ["Ada", "", None], pa.string()) == ["[redacted]", "[redacted]", None]
+    assert mask_values(rule, [1.5], pa.float64()) == ["[redacted]"]
+
+
+def test_bucket_intervals_are_half_open(mask_values: MaskValues) -> None:
+    """An edge belongs to the interval that it begins; NaN and infinities have a place."""
+    rule = Bucket(name="spent", rule="bucket", edges=(0, Decimal("10.50"), 1000))
+
+    masked = mask_values(
+        rule,
+        [-0.1, 0.0, 10.49, 10.5, 1000.0, math.inf, -math.inf, math.nan, None],
+        pa.float64(),
+    )
+
+    assert masked == [
+        "(-inf, 0)",
+        "[0, 10.5)",
+        "[0, 10.5)",
+        "[10.5, 1000)",
+        "[1000, inf)",
+        "[1000, inf)",
+        "(-inf, 0)",
+        "nan",
+        None,
+    ]
+
+
+def test_bucket_compares_large_integers_exactly(mask_values: MaskValues) -> None:
+    """Beyond 2^53 a double would round across the edge."""
+    rule = Bucket(name="account", rule="bucket", edges=(2**53 + 1,))
+
+    masked = mask_values(rule, [2**53, 2**53 + 1, 2**63 - 1, -(2**63)], pa.int64())
+
+    first, last = "(-inf, 9007199254740993)", "[9007199254740993, inf)"
+    assert masked == [first, last, last, first]
+
+
+@pytest.mark.parametrize("edges", [(), (1, 1), (2, 1), (float("nan"),), (float("inf"),)])
+def test_bucket_refuses_bad_edges(edges: tuple[float, ...]) -> None:
+    """Edges ascend and are finite, or the sync does not load."""
+    with pytest.raises(ValidationError):
+        Bucket(name="spent", rule="bucket", edges=edges)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        (Hmac(name="x", rule="hmac"), pa.float64()),
+        (AgeGroup(name="x", rule="age_group"), pa.timestamp("us", "UTC")),
+        (Year(name="x", rule="year"), pa.string()),
+        (Truncate(name="x", rule="truncate", length=3), pa.int64()),
+        (Bucket(name="x", rule="bucket", edges=(1,)), pa.string()),
+    ],
+)
+def test_rule_refuses_a_type_it_does_not_take(
+    mask_values: MaskValues, rule: Hmac, kind: pa.DataType
+) -> None:
+    """The output type of every rule is known before anything is read, or the sync stops."""
+    with pytest.raises(PolicyError, match="takes"):
+        mask_values(rule, [], kind)
+
+
+def test_kept_struct_needs_its_type(mask_values: MaskValues) -> None:
+    """A field added to a struct upstream must not leave because its parent was named."""
+    kind = pa.struct([("city", pa.string()), ("street", pa.string())])
+    declared = "STRUCT<city STRING, street STRING>"
+
+    with pytest.raises(PolicyError, match="STRUCT<city STRING, street STRING>"):
+        mask_values(Keep(name="home", rule="keep"), [], kind)
+    with pytest.raises(PolicyError, match="is declared as STRUCT<city STRING>"):
+        mask_values(Keep(name="home", rule="keep", type="struct<city string>"), [], kind)
+    kept = mask_values(
+        Keep(name="home", rule="keep", type=declared), [{"city": "Rio", "street": None}], kind
+    )
+    assert kept == [{"city": "Rio", "street": None}]

@@ -1,0 +1,157 @@
+"""The environment is read once, by one module, completely, and never shown."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from reverse_etl.cli.settings_table import render_settings_table
+from reverse_etl.errors import ConfigError
+from reverse_etl.settings import (
+    VARIABLES,
+    Profile,
+    Secret,
+    Settings,
+    child_environment,
+    load_profile,
+)
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "reverse_etl"
+DOCUMENT = ROOT / "docs" / "settings.md"
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    """A fresh machine needs no variable to be local."""
+    settings = Settings.load({})
+
+    assert settings == Settings()
+    assert settings.profile is Profile.LOCAL
+    assert settings.redis_url is None
+
+
+def test_every_variable_is_read() -> None:
+    """Each variable reaches its field, in the field's type."""
+    found = Settings.load(
+        {
+            "REVERSE_ETL_PROFILE": "cloud",
+            "REVERSE_ETL_DUCKDB_PATH": "/data/w.duckdb",
+            "REVERSE_ETL_STORE_URL": "file:///store",
+            "REVERSE_ETL_REDIS_URL": "redis://here",
+            "REVERSE_ETL_MASKING_KEY": "k1:abc",
+            "REVERSE_ETL_MASKING_KEY_FILE": "/keys/k1",
+            "REVERSE_ETL_SCRATCH_DIR": "/scratch",
+            "REVERSE_ETL_MEMORY_LIMIT_MB": "512",
+            "REVERSE_ETL_THREADS": "3",
+            "REVERSE_ETL_SNAPSHOT_TTL_HOURS": "1.5",
+            "REVERSE_ETL_SWEEP_AGE_SECONDS": "60",
+            "REVERSE_ETL_KEEP_DAYS": "2",
+            "REVERSE_ETL_LEASE_SECONDS": "4",
+            "REVERSE_ETL_RETIRE_GRACE_SECONDS": "0",
+        }
+    )
+
+    assert found == Settings(
+        profile=Profile.CLOUD,
+        duckdb_path=Path("/data/w.duckdb"),
+        store_url="file:///store",
+        redis_url=Secret("redis://here"),
+        masking_key=Secret("k1:abc"),
+        masking_key_file=Path("/keys/k1"),
+        scratch_dir=Path("/scratch"),
+        memory_limit_mb=512,
+        threads=3,
+        snapshot_ttl_hours=1.5,
+        sweep_age_seconds=60.0,
+        keep_days=2,
+        lease_seconds=4.0,
+        retire_grace_seconds=0.0,
+    )
+
+
+def test_example_covers_every_variable() -> None:
+    """The test above is complete: a new variable has to be added to it."""
+    source = Path(__file__).read_text(encoding="utf-8")
+
+    assert [name for name in VARIABLES if f'"{name}": "' not in source] == []
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_variable_counts_as_unset(text: str) -> None:
+    """`VARIABLE= command` is how people unset one for a moment."""
+    assert Settings.load({"REVERSE_ETL_REDIS_URL": text}).redis_url is None
+
+
+def test_all_wrong_variables_are_named_at_once() -> None:
+    """Who corrects one does not have to run again to hear of the next; values are not repeated."""
+    with pytest.raises(ConfigError) as raised:
+        Settings.load(
+            {
+                "REVERSE_ETL_PROFILE": "canary-1",
+                "REVERSE_ETL_THREADS": "0",
+                "REVERSE_ETL_LEASE_SECONDS": "inf",
+                "REVERSE_ETL_REDIS_ULR": "canary-2",
+            }
+        )
+
+    for name in ("PROFILE", "THREADS", "LEASE_SECONDS", "REDIS_ULR: there is no such setting"):
+        assert f"REVERSE_ETL_{name}" in raised.value.message
+    assert "canary" not in raised.value.message
+
+
+def test_secrets_show_nowhere() -> None:
+    """Neither repr nor str of a secret, or of settings that hold one, shows it."""
+    settings = Settings.load(
+        {"REVERSE_ETL_REDIS_URL": "redis://:canary@here", "REVERSE_ETL_MASKING_KEY": "canary"}
+    )
+
+    assert "canary" not in repr(settings) + str(settings) + f"{settings.redis_url} {settings!s}"
+    assert settings.masking_key is not None
+    assert settings.masking_key.reveal() == "canary"
+
+
+def test_profile_alone_ignores_the_rest() -> None:
+    """Loading definitions reads the profile, whatever else is wrong."""
+    assert load_profile({"REVERSE_ETL_THREADS": "many"}) is Profile.LOCAL
+    with pytest.raises(ConfigError, match="it can be: local, cloud"):
+        load_profile({"REVERSE_ETL_PROFILE": "moon"})
+
+
+def test_child_environment_adds_changes_and_removes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child gets this process' environment with what is to be different."""
+    monkeypatch.setenv("REVERSE_ETL_THREADS", "1")
+    monkeypatch.setenv("REVERSE_ETL_KEEP_DAYS", "9")
+
+    merged = child_environment(
+        {"REVERSE_ETL_THREADS": "2", "REVERSE_ETL_KEEP_DAYS": None, "REVERSE_ETL_PROFILE": "local"}
+    )
+
+    assert Settings.load(merged) == Settings(threads=2)
+    assert "PATH" in merged
+
+
+def test_documentation_holds_every_variable() -> None:
+    """docs/settings.md has the table that `python -m reverse_etl.cli.settings_table` prints."""
+    table = render_settings_table()
+
+    assert table in DOCUMENT.read_text(encoding="utf-8"), f"replace the table by:\n\n{table}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_only_settings_reads_the_environment(path: Path) -> None:
+    """No other module asks the operating system for a variable, in any spelling."""
+    if path == PACKAGE / "settings.py":
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names |= {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "os"
+        for alias in node.names
+    }
+
+    assert names & {"environ", "environb", "getenv", "getenvb", "expandvars"} == set()
