@@ -28,6 +28,9 @@ from reverse_etl.landing.store import (
 _TEMPORARY = ".tmp-"
 _LOCKS = ".locks"
 
+# Each is one other process deleting the last object of the folder at the very moment.
+_MOST_REMOVALS = 1000
+
 # A folder where a file is asked for, or a file where a folder is, is no object either.
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -200,11 +203,24 @@ class DirectoryStore:
             # Another process may have removed the folder while it was empty.
             with contextlib.suppress(FileNotFoundError):
                 return open_file()
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = open_file()
+        descriptor = self._make_and_open(folder, open_file)
         with self._made_lock:
             self._made.add(folder)
         return descriptor
+
+    def _make_and_open(self, folder: Path, open_file: Callable[[], int]) -> int:
+        """Make the folder and open in it, however often others remove it in between, still empty."""
+        for _ in range(_MOST_REMOVALS):
+            # Path.mkdir reports a folder that went while it looked as one that "exists".
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except FileExistsError:
+                    if folder.exists() and not folder.is_dir():
+                        raise
+                    continue
+                return open_file()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def _remove_empty(self, folder: Path) -> None:
         while self._root in folder.parents:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import multiprocessing
 import os
 import shutil
@@ -213,6 +214,21 @@ def test_writes_survive_removal_of_empty_folders(store: DirectoryStore) -> None:
 
     names = {item.name for item in store.list_objects("s/deep/")}
     assert {f"s/deep/{number}" for number in range(100, 300)} <= names
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_writers_win_against_a_folder_that_keeps_vanishing(root: Path, round_: int) -> None:
+    """Folders made and removed by several stores at once are never taken for somebody's file."""
+
+    def fill_and_empty(own: str) -> None:
+        store = DirectoryStore(root)
+        for _ in range(200):
+            store.put(f"s/{round_}/deep/{own}", b"")
+            store.delete([f"s/{round_}/deep/{own}"])
+
+    run_together([functools.partial(fill_and_empty, own) for own in "abcd"])
+
+    assert not (root / "s").exists()
 
 
 def test_locks_stay_few(root: Path, store: DirectoryStore) -> None:
