@@ -56,6 +56,10 @@ class TransientError(ReverseEtlError):
     """Something outside was away or busy: the same run may pass in a moment, so it is retried."""
 
 
+class StaleSplitsError(TransientError):
+    """The splits of a snapshot lapsed while they were read: plan them again and read from the start."""
+
+
 class DataError(ReverseEtlError):
     """The rows themselves break a promise (keys, guards): nothing goes live until the data is mended."""
 

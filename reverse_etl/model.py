@@ -51,12 +51,28 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryJob:
+    """What the warehouse says of the job that pinned a snapshot. `cost_usd` is an estimate."""
+
+    job_id: str
+    url: str
+    bytes_processed: int
+    bytes_billed: int
+    slot_seconds: float
+    cache_hit: bool
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """A serialisable piece of a snapshot: any worker can read it, alone."""
+    """A serialisable piece of a snapshot: any worker can read it, alone.
+
+    `rows` is None where the source tells it only while it is read.
+    """
 
     snapshot_id: str
     index: int
-    rows: int
+    rows: int | None
     token: dict[str, Any]
 
 
@@ -194,12 +210,16 @@ class Published(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractReceipt:
-    """What `extract` did; `reused` when a retry found its own snapshot pinned already."""
+    """What `extract` did; `reused` when a retry found its own snapshot pinned already.
+
+    `job` is None for a source that charges nothing.
+    """
 
     snapshot: Snapshot
     seconds: float
     reused: bool
     location: str
+    job: QueryJob | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,20 @@ def _parse_seconds(text: str) -> float:
     return number
 
 
+def _parse_price(text: str) -> float:
+    return _parse_seconds(text)
+
+
+def _parse_switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run needs to know beyond its sync. Units are in the names."""
@@ -159,6 +173,95 @@ class Settings:
         "the head.",
         default=5.0,
         parse=_parse_seconds,
+    )
+
+    bigquery_project: str | None = _variable(
+        "REVERSE_ETL_BIGQUERY_PROJECT",
+        "The project that runs and pays for queries. Unset: that of the application default credentials.",
+    )
+    bigquery_dataset: str | None = _variable(
+        "REVERSE_ETL_BIGQUERY_DATASET",
+        "The staging dataset, `dataset` or `project.dataset`: snapshots lie there until they expire. "
+        "Readable by the pipeline alone.",
+    )
+    bigquery_location: str | None = _variable(
+        "REVERSE_ETL_BIGQUERY_LOCATION",
+        "Where queries run, such as `EU`. Unset: where the staging dataset lies.",
+    )
+    bigquery_staging_readers: tuple[str, ...] = _variable(
+        "REVERSE_ETL_BIGQUERY_STAGING_READERS",
+        "Who else may read the staging dataset, comma-separated, as its access list names them "
+        "(`group:data@example.com`). Anybody not named here stops `extract`.",
+        default=(),
+        parse=_parse_names,
+    )
+    bigquery_endpoint: str | None = _variable(
+        "REVERSE_ETL_BIGQUERY_ENDPOINT",
+        "Another address of the REST API, such as a private endpoint or an emulator: a URL.",
+    )
+    bigquery_storage_endpoint: str | None = _variable(
+        "REVERSE_ETL_BIGQUERY_STORAGE_ENDPOINT",
+        "Another address of the Storage Read API: `host:port`.",
+    )
+    bigquery_anonymous: bool = _variable(
+        "REVERSE_ETL_BIGQUERY_ANONYMOUS",
+        "`1` calls without credentials and without TLS, for emulators only; refused for Google's hosts.",
+        default=False,
+        parse=_parse_switch,
+    )
+    bigquery_max_bytes_billed: int = _variable(
+        "REVERSE_ETL_BIGQUERY_MAX_BYTES_BILLED",
+        "A query that would bill more is refused before it runs. The default is 1 TiB.",
+        default=1 << 40,
+        parse=_parse_count,
+    )
+    bigquery_job_timeout_seconds: float = _variable(
+        "REVERSE_ETL_BIGQUERY_JOB_TIMEOUT_SECONDS",
+        "A query that runs longer is cancelled.",
+        default=3600.0,
+        parse=_parse_seconds,
+    )
+    bigquery_preferred_streams: int = _variable(
+        "REVERSE_ETL_BIGQUERY_PREFERRED_STREAMS",
+        "How many streams to ask for when a snapshot is read; BigQuery may give fewer or more.",
+        default=4,
+        parse=_parse_count,
+    )
+    bigquery_max_streams: int = _variable(
+        "REVERSE_ETL_BIGQUERY_MAX_STREAMS",
+        "The most streams to take.",
+        default=16,
+        parse=_parse_count,
+    )
+    bigquery_in_flight_mb: int = _variable(
+        "REVERSE_ETL_BIGQUERY_IN_FLIGHT_MB",
+        "Budget in MiB for what was received from BigQuery and is not masked yet, over all streams.",
+        default=64,
+        parse=_parse_count,
+    )
+    bigquery_stall_seconds: float = _variable(
+        "REVERSE_ETL_BIGQUERY_STALL_SECONDS",
+        "A stream that is silent for so long is cancelled and opened again where it stopped.",
+        default=60.0,
+        parse=_parse_seconds,
+    )
+    bigquery_price_per_tib: float = _variable(
+        "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB",
+        "USD for a TiB that a query bills (on-demand), for estimates.",
+        default=6.25,
+        parse=_parse_price,
+    )
+    bigquery_read_price_per_tib: float = _variable(
+        "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB",
+        "USD for a TiB read through the Storage Read API, for estimates.",
+        default=1.10,
+        parse=_parse_price,
+    )
+    egress_price_per_gib: float = _variable(
+        "REVERSE_ETL_EGRESS_PRICE_PER_GIB",
+        "USD for a GiB that leaves Google's network, for estimates.",
+        default=0.12,
+        parse=_parse_price,
     )
 
     @classmethod

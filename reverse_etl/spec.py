@@ -1,6 +1,7 @@
 """One sync's YAML and query -> `SyncSpec`. The Dagster component and the command line both use it."""
 
 import datetime as dt
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -51,6 +52,41 @@ class SourceConfig(_Config):
     query: str = Field(description="The query file, beside this one; BigQuery's dialect.")
     kind: Literal["duckdb", "bigquery"] | None = Field(
         default=None, description="The profile's source unless given."
+    )
+
+
+_MOMENT = re.compile(r"(\d{1,4})(m|h|d)")
+_UNITS = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": _DAY}
+
+
+def _check_duration(text: str) -> str:
+    if not _MOMENT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration such as 90m, 3h or 1d")
+    return text
+
+
+class AfterPartitionEnd(_Config):
+    """Tables as they stood so long after the partition's end."""
+
+    after_partition_end: Annotated[str, AfterValidator(_check_duration)] = Field(
+        description="A duration: 90m, 3h, 1d."
+    )
+
+    @property
+    def delay(self) -> dt.timedelta:
+        """The duration."""
+        match = _MOMENT.fullmatch(self.after_partition_end)
+        assert match is not None  # noqa: S101 - checked when the model was built
+        return int(match[1]) * _UNITS[match[2]]
+
+
+class SnapshotConfig(_Config):
+    """The moment at which the source's tables are read."""
+
+    as_of: Literal["query"] | AfterPartitionEnd = Field(
+        default="query",
+        description="query: as they are, the query itself filters by @partition_date; or "
+        "after_partition_end: 3h, as they stood then (BigQuery, within its time-travel window).",
     )
 
 
@@ -122,6 +158,7 @@ class SyncConfig(_Config):
     columns: tuple[AnyRule, ...] = Field(
         min_length=1, description="Every column of the query, each with its rule, in output order."
     )
+    snapshot: SnapshotConfig = SnapshotConfig()
     landing: LandingConfig = LandingConfig()
     cache: CacheConfig = CacheConfig()
     partitions: PartitionsConfig
@@ -153,6 +190,20 @@ class SyncSpec(BaseModel):
         """The compression of its objects."""
         default = "gzip" if self.config.landing.format == "json" else "zstd"
         return self.config.landing.compression or default
+
+    def snapshot_moment(self, partition: Partition, *, now: dt.datetime) -> dt.datetime | None:
+        """The moment at which tables are read; None: as they are. `ConfigError` if it is yet to come."""
+        as_of = self.config.snapshot.as_of
+        if as_of == "query":
+            return None
+        moment = partition.window_end + as_of.delay
+        if now < moment:
+            raise ConfigError(
+                f"Partition '{partition.key}' is read as its tables stand at {moment.isoformat()} "
+                f"(snapshot.as_of: after_partition_end: {as_of.after_partition_end}), which is yet to "
+                "come. Run it then."
+            )
+        return moment
 
     def partition(self, key: str, *, now: dt.datetime) -> Partition:
         """The day `key`, or `ConfigError`: not a date, before the start, or not over yet at `now`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_NUMBER_TAG
 
 from reverse_etl.components.failures import translate_errors
 from reverse_etl.components.reporting import log_progress
@@ -29,6 +30,12 @@ class StepRun:
     report: Report
 
 
+def find_root_run(run: dg.DagsterRun) -> str:
+    """The id of the run that this one retries, or its own."""
+    retries = run.is_resume_retry or RETRY_NUMBER_TAG in run.tags
+    return (run.root_run_id or run.run_id) if retries else run.run_id
+
+
 @contextlib.contextmanager
 def open_step(
     spec: SyncSpec,
@@ -39,8 +46,8 @@ def open_step(
 ) -> Iterator[StepRun]:
     """Inside, errors are turned into what Dagster should do about them.
 
-    The run's id stays the same over its retries: a retried `extract` finds the snapshot that the
-    try before it pinned.
+    A run that Dagster made to retry another carries on that one's id: a retried `extract` finds the
+    snapshot, or the paid query, of the try before it. A new materialisation has an id of its own.
     """
     key = context.partition_key
     with (
@@ -52,6 +59,6 @@ def open_step(
             spec=spec,
             partition=spec.partition(key, now=opened.now()),
             runtime=opened,
-            run_id=context.run.run_id,
+            run_id=find_root_run(context.run),
             report=report,
         )

@@ -7,7 +7,7 @@ is read.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -17,6 +17,10 @@ from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.rules import MaskContext, Rule
 from reverse_etl.sql import check_column_name
 from reverse_etl.types import bigquery_type_name, normalise_type_name
+
+
+# Options that may change without changing a byte of what lands.
+_SAYS_NOTHING_OF_VALUES = {"type", "reason"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Policy:
             "dropped": sorted(self.dropped),
             "columns": [
                 {
-                    "rule": column.rule.model_dump(mode="json", exclude={"type"}),
+                    "rule": column.rule.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VALUES),
                     "source": bigquery_type_name(column.source),
                     "landed": bigquery_type_name(column.landed),
                 }
@@ -92,10 +96,17 @@ def check_rules(rules: Sequence[Rule], *, key: str) -> None:
         )
 
 
-def resolve_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
-    """Match rules and columns one to one, by exact name; `PolicyError` names all that do not match."""
+def resolve_policy(
+    rules: Sequence[Rule], *, key: str, schema: pa.Schema, guarded: Mapping[str, str] | None = None
+) -> Policy:
+    """Match rules and columns one to one, by exact name; `PolicyError` names all that do not match.
+
+    `guarded` names columns that are protected where they come from, and why: such a column is not
+    kept unless its rule gives a reason.
+    """
     check_rules(rules, key=key)
     _check_columns(rules, schema.names)
+    _check_guarded(rules, guarded or {})
     columns = []
     for rule in rules:
         source = schema.field(rule.name)
@@ -166,6 +177,20 @@ def _check_columns(rules: Sequence[Rule], found: Sequence[str]) -> None:
         )
     if problems:
         raise PolicyError(" ".join(problems))
+
+
+def _check_guarded(rules: Sequence[Rule], guarded: Mapping[str, str]) -> None:
+    refused = [
+        f"'{rule.name}' ({guarded[rule.name]})"
+        for rule in rules
+        if rule.name in guarded and rule.shows_guarded_values
+    ]
+    if refused:
+        raise PolicyError(
+            f"Rule 'keep' would let {len(refused)} protected columns out as they are: "
+            f"{', '.join(refused)}. Choose a rule that masks, or write why it may leave: "
+            "{rule: keep, reason: ...}. Nothing was read or paid."
+        )
 
 
 def _check_type(rule: Rule, source: pa.Field) -> None:

@@ -3,23 +3,40 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 
-from reverse_etl.model import Partition, Snapshot, Split
+from reverse_etl.model import Partition, QueryJob, Snapshot, Split
 
 #: The only values that reach a query, all as named parameters.
 PARAMETER_NAMES = frozenset({"partition_date", "window_start", "window_end"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a source says of a query before anything is read or paid.
+
+    `schema` has all columns of the query in canonical types. `guarded` names columns whose values
+    somebody upstream protects (or whose origin could not be followed), each with the reason: rule
+    `keep` needs a reason of its own there. `bytes_to_process` is None for a source that charges
+    nothing.
+    """
+
+    schema: pa.Schema
+    guarded: Mapping[str, str] = field(default_factory=dict)
+    bytes_to_process: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinRequest:
     """Everything a source needs to pin one partition of one sync.
 
-    `schema` holds the columns that leave, in canonical types; no other column is pinned.
+    `schema` holds the columns that leave, in canonical types; no other column is pinned. `as_of` is
+    the moment at which tables are read; None reads them as they are. `run_id` is the same for a run
+    and its retries, and for nothing else.
     """
 
     snapshot_id: str
@@ -31,24 +48,32 @@ class PinRequest:
     run_id: str
     pinned_at: dt.datetime
     expires_at: dt.datetime
+    as_of: dt.datetime | None = None
 
     @property
     def query_fingerprint(self) -> str:
         """SHA-256 over the query, its parameters and the columns taken from its result."""
         return compute_query_fingerprint(
-            query=self.query, partition=self.partition, columns=self.schema.names
+            query=self.query,
+            partition=self.partition,
+            columns=self.schema.names,
+            as_of=self.as_of,
         )
 
 
-def compute_query_fingerprint(*, query: str, partition: Partition, columns: list[str]) -> str:
+def compute_query_fingerprint(
+    *, query: str, partition: Partition, columns: list[str], as_of: dt.datetime | None = None
+) -> str:
     """SHA-256, hexadecimal: equal means that the same question was asked."""
-    document = {
+    document: dict[str, object] = {
         "query": query,
         "columns": columns,
         "partition_date": partition.date.isoformat(),
         "window_start": partition.window_start.isoformat(),
         "window_end": partition.window_end.isoformat(),
     }
+    if as_of is not None:
+        document["as_of"] = as_of.isoformat()
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,10 +85,13 @@ class Source(Protocol):
         """`duckdb` or `bigquery`."""
         ...
 
-    def describe(self, *, query: str, partition: Partition) -> pa.Schema:
-        """The canonical schema of all columns of the query; nothing is read or paid.
+    def describe(
+        self, *, query: str, partition: Partition, as_of: dt.datetime | None = None
+    ) -> Description:
+        """The columns of the query in canonical types; nothing is read or paid.
 
-        `ConfigError` when the query cannot run here, or a column's type cannot be carried.
+        `ConfigError` when the query cannot run here, a column's type cannot be carried, or tables
+        cannot be read `as_of` that moment.
         """
         ...
 
@@ -76,15 +104,25 @@ class Source(Protocol):
         ...
 
     def plan_splits(self, snapshot: Snapshot) -> list[Split]:
-        """Pieces that together hold every row once; `NotFoundError` when the rows are gone."""
+        """Pieces that together hold every row once; `NotFoundError` when the rows are gone.
+
+        Splits of two calls must not be mixed: each call may cut the rows otherwise.
+        """
         ...
 
     def read(self, snapshot: Snapshot, split: Split) -> Iterator[pa.Table]:
-        """The rows of one split in bounded batches of the snapshot's schema."""
+        """The rows of one split in bounded batches of the snapshot's schema.
+
+        `StaleSplitsError` when the splits lapsed while rows were read: plan again, begin again.
+        """
         ...
 
     def sweep(self, *, now: dt.datetime) -> int:
         """Remove expired snapshots and what dead runs left; return how many."""
+        ...
+
+    def find_job(self, snapshot: Snapshot) -> QueryJob | None:
+        """The job that pinned it, as it stands in the snapshot's token; None if none was paid."""
         ...
 
     def describe_location(self, snapshot: Snapshot) -> str:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from reverse_etl.engine import guarded
 from reverse_etl.errors import ConfigError, DataError, NotFoundError, TransientError
-from reverse_etl.model import Partition, Snapshot, Split
-from reverse_etl.sources.base import PARAMETER_NAMES, PinRequest
+from reverse_etl.model import Partition, QueryJob, Snapshot, Split
+from reverse_etl.sources.base import PARAMETER_NAMES, Description, PinRequest
 from reverse_etl.sources.dialect import SESSION_SETTINGS, explain_stop, transpile_query
 from reverse_etl.sources.duckdb_types import canonical_column, rename_type
 from reverse_etl.sources.snapshot_files import Build, SnapshotFiles
@@ -46,8 +46,11 @@ class DuckDBSource:
     def __repr__(self) -> str:
         return f"DuckDBSource({self._path.name!r})"
 
-    def describe(self, *, query: str, partition: Partition) -> pa.Schema:
+    def describe(
+        self, *, query: str, partition: Partition, as_of: dt.datetime | None = None
+    ) -> Description:
         """The canonical schema of the query's columns; not a row is read."""
+        _refuse_the_past(as_of)
         transpiled = transpile_query(query, parameters=PARAMETER_NAMES)
         with self._open_warehouse() as connection, _planning():
             _close_the_door(connection)
@@ -61,10 +64,11 @@ class DuckDBSource:
             canonical_field(rename_type(field, kind))
             for field, kind in zip(schema, kinds, strict=True)
         ]
-        return pa.schema(fields)
+        return Description(schema=pa.schema(fields))
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Run the query into a private file, which appears when it is whole."""
+        _refuse_the_past(request.as_of)
         with self._files.build(request.snapshot_id, expires_at=request.expires_at) as build:
             rows = self._run_query(request, build)
         return Snapshot(
@@ -94,14 +98,16 @@ class DuckDBSource:
                 f"Snapshot '{snapshot.snapshot_id}' is gone from the source (it was to stay until "
                 f"{snapshot.expires_at.isoformat()}). Materialise extract again."
             )
+        starts = range(0, snapshot.rows, _SPLIT_ROWS)
+        ranges = [(first, min(first + _SPLIT_ROWS, snapshot.rows)) for first in starts]
         return [
             Split(
                 snapshot_id=snapshot.snapshot_id,
                 index=index,
-                rows=min(_SPLIT_ROWS, snapshot.rows - first_row),
-                token={"first_row": first_row},
+                rows=end - first,
+                token={"first_row": first, "end_row": end},
             )
-            for index, first_row in enumerate(range(0, snapshot.rows, _SPLIT_ROWS))
+            for index, (first, end) in enumerate(ranges)
         ]
 
     def read(self, snapshot: Snapshot, split: Split) -> Iterator[pa.Table]:
@@ -109,18 +115,22 @@ class DuckDBSource:
         columns = ", ".join(quote_identifier(name) for name in snapshot.schema.names)
         # rowid counts from 0 without gaps in a table that was written once and never changed.
         query = f"SELECT {columns} FROM {_TABLE} WHERE rowid >= $first AND rowid < $end"
-        first = split.token["first_row"]
+        first, end = split.token["first_row"], split.token["end_row"]
         path = self._files.path(snapshot.snapshot_id)
         with self._connect(threads=1) as connection, guarded("reading the snapshot"):
             connection.execute(f"ATTACH {quote_literal(str(path))} AS {_SNAPSHOT} (READ_ONLY)")
             connection.execute(f"USE {_SNAPSHOT}")
-            rows = connection.sql(query, params={"first": first, "end": first + split.rows})
+            rows = connection.sql(query, params={"first": first, "end": end})
             for table in _join_batches(rows.to_arrow_reader(_STEP_ROWS)):
                 yield table.cast(snapshot.schema)
 
     def sweep(self, *, now: dt.datetime) -> int:
         """Remove expired snapshots, and what builders that died left."""
         return self._files.sweep(now=now)
+
+    def find_job(self, snapshot: Snapshot) -> QueryJob | None:
+        """There is none: a file charges nothing."""
+        del snapshot
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """The snapshot's file, relative to the warehouse's folder."""
@@ -188,6 +198,14 @@ class DuckDBSource:
             yield connection
         finally:
             connection.close()
+
+
+def _refuse_the_past(as_of: dt.datetime | None) -> None:
+    if as_of is not None:
+        raise ConfigError(
+            "The embedded source cannot read tables as they stood at an earlier moment: a DuckDB file "
+            "has no time travel. Set snapshot.as_of: query, and let the query filter by @partition_date."
+        )
 
 
 def _join_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, NotFoundError
-from reverse_etl.model import Partition, Snapshot, Split
-from reverse_etl.sources.base import PinRequest
+from reverse_etl.model import Partition, QueryJob, Snapshot, Split
+from reverse_etl.sources.base import Description, PinRequest
 from reverse_etl.types import canonical_field
 
 
@@ -30,12 +30,15 @@ class MemorySource:
     def __repr__(self) -> str:
         return f"MemorySource(tables={len(self.tables)}, pinned={len(self._pinned)})"
 
-    def describe(self, *, query: str, partition: Partition) -> pa.Schema:
-        """The canonical schema of the query's table."""
-        del partition
+    def describe(
+        self, *, query: str, partition: Partition, as_of: dt.datetime | None = None
+    ) -> Description:
+        """The canonical schema of the query's table; tables here have no past to be read."""
+        del partition, as_of
         if query not in self.tables:
             raise ConfigError("The query does not fit the warehouse: there is no table for it.")
-        return pa.schema([canonical_field(field) for field in self.tables[query].schema])
+        schema = pa.schema([canonical_field(field) for field in self.tables[query].schema])
+        return Description(schema=schema)
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Keep the columns asked for, as they are now."""
@@ -85,6 +88,10 @@ class MemorySource:
         """Nothing outlives this process."""
         del now
         return 0
+
+    def find_job(self, snapshot: Snapshot) -> QueryJob | None:
+        """There is none."""
+        del snapshot
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """A name only."""

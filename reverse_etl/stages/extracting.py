@@ -5,11 +5,12 @@ import time
 
 from reverse_etl.landing.documents import find_snapshot, record_snapshot
 from reverse_etl.landing.layout import build_id
+from reverse_etl.landing.store import ObjectStore
 from reverse_etl.masking.policy import Policy, check_masking_key, resolve_policy
 from reverse_etl.model import ExtractReceipt, Partition, Snapshot
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
-from reverse_etl.sources.base import PinRequest
+from reverse_etl.sources.base import PinRequest, Source
 from reverse_etl.spec import SyncSpec
 
 
@@ -19,17 +20,24 @@ def pin_snapshot(
     """Pin the partition's rows, or find those that this very run pinned before."""
     started = time.monotonic()
     meter = Meter(stage="extract", report=report)
-    schema = runtime.source.describe(query=spec.query, partition=partition)
-    policy = resolve_policy(spec.config.columns, key=spec.config.key, schema=schema)
+    source = runtime.source_for(spec.config.source.kind)
+    as_of = spec.snapshot_moment(partition, now=runtime.now())
+    described = source.describe(query=spec.query, partition=partition, as_of=as_of)
+    policy = resolve_policy(
+        spec.config.columns,
+        key=spec.config.key,
+        schema=described.schema,
+        guarded=described.guarded,
+    )
     check_masking_key(policy, runtime.masking_key)
-    request = _plan(spec, partition, runtime, policy, run_id=run_id)
-    runtime.source.sweep(now=request.pinned_at)
-    snapshot = _find_own(runtime, request)
+    request = _plan(spec, partition, runtime, policy, run_id=run_id, as_of=as_of)
+    source.sweep(now=request.pinned_at)
+    snapshot = _find_own(runtime.store, source, request)
     reused = snapshot is not None
     if snapshot is None:
-        pinned = runtime.source.pin(request)
+        pinned = source.pin(request)
         # What stands as the day's is what masked will read: another run may have pinned later.
-        snapshot = record_snapshot(runtime.store, pinned, is_readable=runtime.source.is_readable)
+        snapshot = record_snapshot(runtime.store, pinned, is_readable=source.is_readable)
         reused = snapshot.snapshot_id != pinned.snapshot_id
     meter.add(rows=snapshot.rows, bytes=snapshot.bytes)
     meter.finish()
@@ -37,12 +45,19 @@ def pin_snapshot(
         snapshot=snapshot,
         seconds=time.monotonic() - started,
         reused=reused,
-        location=runtime.source.describe_location(snapshot),
+        location=source.describe_location(snapshot),
+        job=source.find_job(snapshot),
     )
 
 
 def _plan(
-    spec: SyncSpec, partition: Partition, runtime: Runtime, policy: Policy, *, run_id: str
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    policy: Policy,
+    *,
+    run_id: str,
+    as_of: dt.datetime | None,
 ) -> PinRequest:
     now = runtime.now()
     return PinRequest(
@@ -55,17 +70,18 @@ def _plan(
         run_id=run_id,
         pinned_at=now,
         expires_at=now + dt.timedelta(hours=runtime.settings.snapshot_ttl_hours),
+        as_of=as_of,
     )
 
 
-def _find_own(runtime: Runtime, request: PinRequest) -> Snapshot | None:
+def _find_own(store: ObjectStore, source: Source, request: PinRequest) -> Snapshot | None:
     """The snapshot that an earlier try of this run pinned for the same question, if it is there."""
-    found = find_snapshot(runtime.store, request.sync, request.partition.key)
+    found = find_snapshot(store, request.sync, request.partition.key)
     if (
         found is not None
         and found.run_id == request.run_id
         and found.query_fingerprint == request.query_fingerprint
-        and runtime.source.is_readable(found)
+        and source.is_readable(found)
     ):
         return found
     return None

@@ -105,7 +105,10 @@ def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
         )
     policy = resolve_pinned_policy(spec.config.columns, key=spec.config.key, schema=snapshot.schema)
     asked = compute_query_fingerprint(
-        query=spec.query, partition=partition, columns=policy.source_schema.names
+        query=spec.query,
+        partition=partition,
+        columns=policy.source_schema.names,
+        as_of=spec.snapshot_moment(partition, now=runtime.now()),
     )
     if asked != snapshot.query_fingerprint:
         raise PolicyError(
@@ -163,7 +166,8 @@ def _land(
     )
     mask = compile_mask(inputs.policy, context=inputs.context)
     announce_attempt(runtime.store, spec.name, version)
-    stage = LandingStage(runtime, report=report)
+    source = runtime.source_for(spec.config.source.kind)
+    stage = LandingStage(runtime, source=source, report=report)
     content = stage.land(inputs.snapshot, mask=mask, plan=plan)
     manifest = _build_manifest(inputs, plan, content, now=runtime.now(), run_id=run_id)
     stage.prove(manifest)

@@ -39,7 +39,7 @@ class SourceContract(ABC):
 
     def pin(self, source: Source, *, columns: tuple[str, ...] = ("id", "name")) -> Snapshot:
         """Pin some columns of the table."""
-        schema = source.describe(query=QUERY, partition=PARTITION)
+        schema = source.describe(query=QUERY, partition=PARTITION).schema
         return source.pin(
             PinRequest(
                 snapshot_id=build_id(dt.datetime.now(dt.UTC)),
@@ -64,7 +64,7 @@ class SourceContract(ABC):
 
     def test_describe_gives_canonical_columns(self, source: Source) -> None:
         """Names in order, types as they travel; nothing is pinned."""
-        schema = source.describe(query=QUERY, partition=PARTITION)
+        schema = source.describe(query=QUERY, partition=PARTITION).schema
 
         assert schema.names == ["id", "name", "secret"]
         assert schema.field("id").type == pa.int64()

@@ -46,7 +46,7 @@ def pin_rows(source: DuckDBSource, name: str, key: str) -> pa.Table:
             sync=name,
             partition=partition,
             query=spec.query,
-            schema=source.describe(query=spec.query, partition=partition),
+            schema=source.describe(query=spec.query, partition=partition).schema,
             policy_fingerprint="",
             run_id="test",
             pinned_at=NOW,
@@ -74,7 +74,7 @@ def test_rules_fit_the_query(source: DuckDBSource, name: str) -> None:
     """Each column of the query has a rule that takes its type, in the query's order, and none is left."""
     spec = SPECS[name]
 
-    schema = source.describe(query=spec.query, partition=take_partition(spec, LATEST))
+    schema = source.describe(query=spec.query, partition=take_partition(spec, LATEST)).schema
     policy = resolve_policy(spec.config.columns, key=spec.config.key, schema=schema)
 
     assert [rule.name for rule in spec.config.columns] == schema.names
@@ -124,7 +124,7 @@ def test_stats_have_the_declared_types(source: DuckDBSource) -> None:
     """Counts are INT64 and money is NUMERIC, in the embedded source as in BigQuery."""
     spec = SPECS["user_stats"]
 
-    schema = source.describe(query=spec.query, partition=take_partition(spec, LATEST))
+    schema = source.describe(query=spec.query, partition=take_partition(spec, LATEST)).schema
 
     assert {field.name: bigquery_type_name(field) for field in schema} == {
         "user_id": "STRING",

@@ -111,7 +111,7 @@ def test_column_arrives_in_its_canonical_type(
     source = open_source(path)
     contract = TestDuckDBSource()
 
-    schema = source.describe(query="SELECT x FROM shop.t", partition=PARTITION)
+    schema = source.describe(query="SELECT x FROM shop.t", partition=PARTITION).schema
     snapshot = source.pin(_request(schema, query="SELECT x FROM shop.t"))
     table = contract.read(source, snapshot)
 
@@ -198,7 +198,7 @@ def test_value_that_fails_in_the_query_is_not_shown(tmp_path: Path) -> None:
     )
     query = "SELECT CAST(x AS INT64) AS x FROM shop.t"
     source = open_source(path)
-    schema = source.describe(query=query, partition=PARTITION)
+    schema = source.describe(query=query, partition=PARTITION).schema
 
     with pytest.raises(ReverseEtlError) as caught:
         source.pin(_request(schema, query=query))
@@ -215,7 +215,7 @@ def test_division_by_zero_is_an_error_as_in_bigquery(tmp_path: Path) -> None:
     )
     query = "SELECT 1 / x AS x FROM shop.t"
     source = open_source(path)
-    schema = source.describe(query=query, partition=PARTITION)
+    schema = source.describe(query=query, partition=PARTITION).schema
 
     with pytest.raises(DataError, match="divides by zero"):
         source.pin(_request(schema, query=query))

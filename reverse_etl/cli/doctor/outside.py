@@ -2,8 +2,6 @@
 
 import contextlib
 
-import pyarrow as pa
-
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cli.days import find_latest_partition
 from reverse_etl.cli.quantities import format_bytes
@@ -22,10 +20,18 @@ _TIMEOUT_SECONDS = 3.0
 def examine_source(spec: SyncSpec, runtime: Runtime) -> str:
     """Whether the query can run and its columns fit the rules; no row is read, nothing is paid."""
     partition = find_latest_partition(spec, now=runtime.now())
-    schema: pa.Schema = runtime.source.describe(query=spec.query, partition=partition)
-    policy = resolve_policy(spec.config.columns, key=spec.config.key, schema=schema)
+    as_of = spec.snapshot_moment(partition, now=runtime.now())
+    described = runtime.source_for(spec.config.source.kind).describe(
+        query=spec.query, partition=partition, as_of=as_of
+    )
+    policy = resolve_policy(
+        spec.config.columns,
+        key=spec.config.key,
+        schema=described.schema,
+        guarded=described.guarded,
+    )
     return (
-        f"{len(schema)} columns of the query fit the rules: {len(policy.columns)} leave, "
+        f"{len(described.schema)} columns of the query fit the rules: {len(policy.columns)} leave, "
         f"{len(policy.dropped)} are dropped"
     )
 

@@ -58,6 +58,11 @@ class Rule(BaseModel):
     #: Whether the rule needs a masking key.
     needs_key: ClassVar[bool] = False
 
+    @property
+    def shows_guarded_values(self) -> bool:
+        """Whether values protected upstream would leave as they are, without a reason given."""
+        return False
+
     def output_field(self, column: pa.Field) -> pa.Field:
         """The column as it lands; `PolicyError` when the rule does not apply to its type."""
         raise NotImplementedError

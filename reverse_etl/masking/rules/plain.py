@@ -18,6 +18,16 @@ class Keep(Rule):
     """
 
     rule: Literal["keep"]
+    reason: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Why a column that is protected upstream (a policy tag) may leave as it is.",
+    )
+
+    @property
+    def shows_guarded_values(self) -> bool:
+        """Unless somebody wrote down why."""
+        return self.reason is None
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """The same type."""
