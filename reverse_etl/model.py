@@ -77,32 +77,6 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContentDigest:
-    """Count and order-independent digest of records: two 64-bit lanes of each line's MD5, summed mod 2^64.
-
-    Equal digests mean the same multiset of encoded lines. It reconciles stages with each other;
-    what guards an object's bytes is its SHA-256.
-    """
-
-    rows: int = 0
-    low: int = 0
-    high: int = 0
-
-    def __add__(self, other: "ContentDigest") -> "ContentDigest":
-        mask = (1 << 64) - 1
-        return ContentDigest(
-            rows=self.rows + other.rows,
-            low=(self.low + other.low) & mask,
-            high=(self.high + other.high) & mask,
-        )
-
-    @property
-    def hex(self) -> str:
-        """32 hexadecimal digits, high lane first."""
-        return f"{self.high:016x}{self.low:016x}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LandedColumn:
     """One column of a version: its BigQuery type as landed, and the rule it went through."""
 
@@ -183,10 +157,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordGroup:
-    """Some records of a version on their way to Redis: encoded lines, without the newline."""
+    """Some records of a version read back, in order: encoded lines, without the newline.
+
+    `text` is the same lines as bytes, each with its newline, where they lay so in the store.
+    """
 
     lines: "pa.Array"
     bytes: int
+    text: memoryview | None = None
 
     def __repr__(self) -> str:
         return f"RecordGroup(rows={len(self.lines)}, bytes={self.bytes})"

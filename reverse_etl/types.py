@@ -1,7 +1,7 @@
 """The types that travel: BigQuery's, as Arrow holds them. Nothing is converted here.
 
-Whatever a source returns is brought into these canonical forms first, or refused by name, so that
-the rooms behind it meet the kinds listed here and no others.
+Whatever a source returns is brought into these canonical forms first (`sources.carrying`), or
+refused by name, so that the rooms behind it meet the kinds listed here and no others.
 """
 
 import re
@@ -16,7 +16,7 @@ from reverse_etl.sql import check_column_name
 
 
 class Kind(StrEnum):
-    """BigQuery's name of a type; of ARRAY and STRUCT without what is inside."""
+    """BigQuery's name of a type; of RANGE, ARRAY and STRUCT without what is inside."""
 
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
@@ -31,6 +31,8 @@ class Kind(StrEnum):
     TIMESTAMP = "TIMESTAMP"
     JSON = "JSON"
     GEOGRAPHY = "GEOGRAPHY"
+    INTERVAL = "INTERVAL"
+    RANGE = "RANGE"
     ARRAY = "ARRAY"
     STRUCT = "STRUCT"
 
@@ -41,7 +43,7 @@ _STORAGE: dict[Kind, pa.DataType] = {
     Kind.INT64: pa.int64(),
     Kind.FLOAT64: pa.float64(),
     Kind.NUMERIC: pa.decimal128(*_DECIMALS[Kind.NUMERIC]),
-    Kind.BIGNUMERIC: pa.decimal256(*_DECIMALS[Kind.BIGNUMERIC]),
+    Kind.BIGNUMERIC: pa.string(),
     Kind.BOOL: pa.bool_(),
     Kind.STRING: pa.string(),
     Kind.BYTES: pa.binary(),
@@ -51,10 +53,15 @@ _STORAGE: dict[Kind, pa.DataType] = {
     Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
     Kind.JSON: pa.string(),
     Kind.GEOGRAPHY: pa.string(),
+    Kind.INTERVAL: pa.string(),
 }
 # Text of a kind of its own is told from STRING by the name of BigQuery's Arrow extension, kept in
-# the field's metadata: no extension type has to be registered for that.
-_TAGGED = (Kind.JSON, Kind.GEOGRAPHY)
+# the field's metadata: no extension type has to be registered for that. So is RANGE from STRUCT.
+# BIGNUMERIC (its digits) and INTERVAL (ISO 8601) are text because Arrow's types hold less of them
+# than BigQuery's, and the engine and Parquet hold less still: see `sources.carrying`.
+_TAGGED = (Kind.BIGNUMERIC, Kind.JSON, Kind.GEOGRAPHY, Kind.INTERVAL)
+_BOUNDS = ("start", "end")
+_RANGED = (Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP)
 _KINDS = {storage: kind for kind, storage in _STORAGE.items() if kind not in _TAGGED}
 _EXTENSION_KEY = b"ARROW:extension:name"
 _EXTENSION_PREFIX = "google:sqlType:"
@@ -87,8 +94,18 @@ _TOKEN = re.compile(r"\w+|`(?:\\.|[^`\\])+`|\S", re.DOTALL)
 
 def build_field(name: str, kind: Kind) -> pa.Field:
     """The canonical field of a scalar kind."""
-    metadata = {_EXTENSION_KEY: (_EXTENSION_PREFIX + kind.lower()).encode()}
-    return pa.field(name, _STORAGE[kind], metadata=metadata if kind in _TAGGED else None)
+    return pa.field(name, _STORAGE[kind], metadata=_tag(kind) if kind in _TAGGED else None)
+
+
+def build_range(name: str, element: Kind) -> pa.Field:
+    """The canonical field of RANGE<DATE>, RANGE<DATETIME> or RANGE<TIMESTAMP>: ValueError for others.
+
+    A bound that is NULL is UNBOUNDED; a range that is NULL is none.
+    """
+    if element not in _RANGED:
+        raise ValueError(element)
+    struct = pa.struct([build_field(bound, element) for bound in _BOUNDS])
+    return pa.field(name, struct, metadata=_tag(Kind.RANGE))
 
 
 def type_kind(field: pa.Field) -> Kind:
@@ -96,7 +113,7 @@ def type_kind(field: pa.Field) -> Kind:
     if pat.is_list(field.type):
         return Kind.ARRAY
     if pat.is_struct(field.type):
-        return Kind.STRUCT
+        return _tagged_kind(Kind.STRUCT, _extension_name(field))
     kind = _KINDS.get(field.type)
     if kind is None:
         raise _refuse(field.name, field.type)
@@ -108,6 +125,8 @@ def bigquery_type_name(field: pa.Field) -> str:
     kind = type_kind(field)
     if kind is Kind.ARRAY:
         return f"ARRAY<{bigquery_type_name(field.type.value_field)}>"
+    if kind is Kind.RANGE:
+        return f"RANGE<{bigquery_type_name(field.type.field(0))}>"
     if kind is Kind.STRUCT:
         members = (f"{_quote_name(it.name)} {bigquery_type_name(it)}" for it in field.type.fields)
         return f"STRUCT<{', '.join(members)}>"
@@ -152,18 +171,11 @@ def canonical_schema(schema: pa.Schema) -> pa.Schema:
 def canonical_field(field: pa.Field) -> pa.Field:
     """What a field of any source becomes; `ConfigError`, naming it, if it cannot be carried.
 
-    Types are only widened: a cast to the new type loses nothing but what is finer than a
-    microsecond. Fields are nullable and without other metadata: equal types compare equal.
+    Types are only widened: what `carry_table` makes of the rows loses nothing but what is finer
+    than a microsecond, and of an INTERVAL not even that. Fields are nullable and without other
+    metadata: equal types compare equal.
     """
     return _canonical(field, field.name)
-
-
-def to_duckdb_schema(schema: pa.Schema) -> pa.Schema:
-    """The same columns as DuckDB can take them: BIGNUMERIC as text, for it holds 38 digits at most.
-
-    `batch.cast(to_duckdb_schema(batch.schema))` is what the SQL of the format modules works on.
-    """
-    return pa.schema([_to_duckdb(field) for field in schema])
 
 
 def _canonical(field: pa.Field, path: str) -> pa.Field:
@@ -181,11 +193,25 @@ def _canonical(field: pa.Field, path: str) -> pa.Field:
         if pat.is_list(item.type):
             raise _refuse(path, source, "BigQuery has no ARRAY of ARRAY, put a STRUCT in between")
         return pa.field(field.name, pa.list_(item))
+    if _tagged_kind(kind, tag) is Kind.RANGE:
+        return _canonical_range(field, path)
     if kind is Kind.STRUCT:
         _check_names(f"Column '{path}'", [it.name for it in source.fields])
         members = [_canonical(it, f"{path}.{it.name}") for it in source.fields]
         return pa.field(field.name, pa.struct(members))
     return build_field(field.name, _tagged_kind(kind, tag))
+
+
+def _canonical_range(field: pa.Field, path: str) -> pa.Field:
+    bounds = [_canonical(bound, f"{path}.{bound.name}") for bound in field.type.fields]
+    kinds = {type_kind(bound) for bound in bounds}
+    if (
+        [bound.name for bound in bounds] != list(_BOUNDS)
+        or len(kinds) > 1
+        or kinds.isdisjoint(_RANGED)
+    ):
+        raise _refuse(path, f"RANGE over {field.type}")
+    return build_range(field.name, *kinds)
 
 
 def _storage_kind(source: pa.DataType) -> Kind | None:
@@ -195,6 +221,8 @@ def _storage_kind(source: pa.DataType) -> Kind | None:
         return Kind.DATETIME if source.tz is None else Kind.TIMESTAMP
     if isinstance(source, pa.JsonType):
         return Kind.JSON
+    if source == pa.month_day_nano_interval():
+        return Kind.INTERVAL
     if source == pa.uint64():
         return None
     return next(
@@ -211,27 +239,22 @@ def _decimal_kind(precision: int, scale: int) -> Kind | None:
 
 
 def _tagged_kind(kind: Kind, tag: str | None) -> Kind:
-    """JSON or GEOGRAPHY for text that says so; a tag on anything else repeats its type."""
+    """What text, or a struct, says that it is; a tag on anything else repeats its type."""
     if kind is Kind.STRING and tag is not None:
         return next((tagged for tagged in _TAGGED if tagged.lower() == tag), kind)
+    if kind is Kind.STRUCT and tag == Kind.RANGE.lower():
+        return Kind.RANGE
     return kind
+
+
+def _tag(kind: Kind) -> dict[bytes, bytes]:
+    return {_EXTENSION_KEY: (_EXTENSION_PREFIX + kind.lower()).encode()}
 
 
 def _extension_name(field: pa.Field) -> str | None:
     """The field's extension without BigQuery's prefix; None when it has none, as most have."""
     tag = (field.metadata or {}).get(_EXTENSION_KEY)
     return None if tag is None else tag.decode("utf-8", "replace").removeprefix(_EXTENSION_PREFIX)
-
-
-def _to_duckdb(field: pa.Field) -> pa.Field:
-    kind = type_kind(field)
-    if kind is Kind.BIGNUMERIC:
-        return field.with_type(pa.string())
-    if kind is Kind.ARRAY:
-        return field.with_type(pa.list_(_to_duckdb(field.type.value_field)))
-    if kind is Kind.STRUCT:
-        return field.with_type(pa.struct([_to_duckdb(member) for member in field.type.fields]))
-    return field
 
 
 def _check_names(owner: str, names: Sequence[str]) -> None:
@@ -268,6 +291,11 @@ def _parse_type(tokens: list[str], *, name: str, depth: int) -> pa.Field:
         item = _parse_type(tokens, name="item", depth=depth + 1)
         _take(tokens, ">")
         return canonical_field(pa.field(name, pa.list_(item)))
+    if kind is Kind.RANGE:
+        _take(tokens, "<")
+        element = _parse_type(tokens, name=name, depth=depth + 1)
+        _take(tokens, ">")
+        return build_range(name, type_kind(element))
     if kind is Kind.STRUCT:
         return canonical_field(pa.field(name, pa.struct(_parse_members(tokens, depth=depth + 1))))
     return build_field(name, kind)

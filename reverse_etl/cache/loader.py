@@ -1,38 +1,38 @@
-"""Puts a version's records into Redis: every SET answered, every answer looked at."""
+"""Puts a version's records into Redis: every command answered, every answer looked at."""
 
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
-from reverse_etl.cache.bulk import (
-    Bulk,
-    Tally,
-    Worker,
-    check_content,
-    select_from_lines,
-    tally_lines,
-)
+import pyarrow as pa
+
+from reverse_etl.cache.bulk import Bulk, Tally, Worker, check_count
 from reverse_etl.cache.faults import map_code, parse_code
 from reverse_etl.cache.layout import record_prefix
-from reverse_etl.cache.replies import expect_stored, wire_buffer
-from reverse_etl.cache.resp import set_command
+from reverse_etl.cache.replies import expect_stored
+from reverse_etl.cache.spool import Spool
 from reverse_etl.cache.versions import register_version, restore_registration
+from reverse_etl.cache.wire import build_wire
 from reverse_etl.errors import ReverseEtlError, TerminalError
-from reverse_etl.model import ContentDigest, Manifest, RecordGroup
+from reverse_etl.model import Manifest, RecordGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReceipt:
-    """What was sent and acknowledged. The digest is that of the lines sent."""
+    """What was sent and acknowledged."""
 
     rows: int
     bytes: int
-    content_digest: ContentDigest
     seconds: float
 
 
-def load_records(groups: Iterable[RecordGroup], *, manifest: Manifest, bulk: Bulk) -> LoadReceipt:
+def load_records(
+    groups: Iterable[RecordGroup], *, manifest: Manifest, bulk: Bulk, spool: Spool | None = None
+) -> LoadReceipt:
     """Write every record of a version under its own key, named in `<sync>:versions` beforehand.
+
+    What verification will ask for goes into `spool`, if there is one.
 
     Doing it again writes the same again. Raises `IntegrityError` when `groups` are not what the
     manifest says, else `TransientError`, `ConfigError` or `TerminalError` as Redis answers. Then
@@ -40,18 +40,16 @@ def load_records(groups: Iterable[RecordGroup], *, manifest: Manifest, bulk: Bul
     """
     register_version(bulk.target, manifest, now=bulk.clock())
     prefix = record_prefix(manifest.sync, manifest.version)
-    command = set_command(prefix=prefix, key="record_key", line="line")
 
     def load(group: RecordGroup, worker: Worker) -> Tally:
-        for batch in select_from_lines(
-            worker.engine, group, key_column=manifest.key, columns=f"{command} AS command"
-        ):
-            expected = expect_stored(batch.num_rows)
-            commands = memoryview(wire_buffer(batch.column("command")))
-            channel = worker.channel
-            if not channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
-                raise _explain(bulk, worker, expected.error_reply)
-        return tally_lines(worker.engine, group)
+        wire = build_wire(worker.engine, group, prefix=prefix, key_column=manifest.key)
+        expected = expect_stored(wire.commands)
+        commands = memoryview(cast("pa.Buffer", wire.store))
+        if not worker.channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
+            raise _explain(bulk, worker, expected.error_reply)
+        if spool is not None:
+            spool.add(wire)
+        return Tally(rows=wire.rows, bytes=wire.bytes)
 
     try:
         total, seconds = bulk.run(groups, stage="load", rows_total=manifest.rows, work=load)
@@ -59,10 +57,8 @@ def load_records(groups: Iterable[RecordGroup], *, manifest: Manifest, bulk: Bul
         with suppress(ReverseEtlError):
             restore_registration(bulk.target, manifest, now=bulk.clock())
         raise
-    check_content(total, manifest, done="loaded into Redis")
-    return LoadReceipt(
-        rows=total.rows, bytes=total.bytes, content_digest=total.digest, seconds=seconds
-    )
+    check_count(total, manifest, done="loaded into Redis")
+    return LoadReceipt(rows=total.rows, bytes=total.bytes, seconds=seconds)
 
 
 def _explain(bulk: Bulk, worker: Worker, begun: bytes | None) -> Exception:
@@ -70,7 +66,7 @@ def _explain(bulk: Bulk, worker: Worker, begun: bytes | None) -> Exception:
     address = bulk.target.address
     if begun is None:
         return TerminalError(
-            f"Redis at {address} answered a SET with something other than OK. Check that "
+            f"Redis at {address} answered MSET with something other than OK. Check that "
             "REVERSE_ETL_REDIS_URL names a Redis or Valkey server."
         )
     code = parse_code(worker.channel.read_line(begun))

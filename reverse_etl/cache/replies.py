@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reverse_etl.cache.resp import SET_REPLY, UNLINK_REPLY_BYTES
+from reverse_etl.cache.resp import STORED_REPLY, UNLINK_REPLY_BYTES
 
 _ERROR = ord("-")
 _NUMBER = ord(":")
@@ -80,32 +80,27 @@ class UnlinkReplies:
         return bytes(self._found[start : start + _KEPT_BYTES])
 
 
-def expect_stored(rows: int) -> ExpectedReplies:
-    """The replies to this many SETs that all succeed."""
+def expect_stored(commands: int) -> ExpectedReplies:
+    """The replies to this many MSETs that all succeed."""
     return ExpectedReplies(
-        pa.py_buffer(SET_REPLY * rows), starts=np.arange(rows, dtype=np.int64) * len(SET_REPLY)
+        pa.py_buffer(STORED_REPLY * commands),
+        starts=np.arange(commands, dtype=np.int64) * len(STORED_REPLY),
     )
-
-
-def expect_replies(replies: pa.Array) -> ExpectedReplies:
-    """The replies that a column of strings holds, in its order."""
-    starts = _offsets(replies)[:-1]
-    return ExpectedReplies(wire_buffer(replies), starts=starts - starts[:1])
 
 
 def wire_buffer(column: pa.Array) -> pa.Buffer:
     """The strings of a column, one after the other, as they go over the wire: no copy."""
-    offsets = _offsets(column)
+    ends = offsets(column)
     values = cast("pa.Buffer", column.buffers()[2])  # strings always have one
-    return values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+    return values.slice(int(ends[0]), int(ends[-1] - ends[0]))
 
 
-def _offsets(column: pa.Array) -> npt.NDArray[np.int64]:
+def offsets(column: pa.Array) -> npt.NDArray[np.int64]:
     """Where each string begins in the column's data buffer, and the end of the last."""
     buffer = column.buffers()[1]
     if buffer is None or len(buffer) == 0:  # Arrow may leave it out of an empty column
         return np.zeros(1, dtype=np.int64)
     view = memoryview(buffer)
     wide = pa.types.is_large_string(column.type)
-    offsets = np.frombuffer(view, dtype=np.int64) if wide else np.frombuffer(view, dtype=np.int32)
-    return offsets[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    every = np.frombuffer(view, dtype=np.int64) if wide else np.frombuffer(view, dtype=np.int32)
+    return every[column.offset : column.offset + len(column) + 1].astype(np.int64)

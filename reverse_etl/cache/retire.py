@@ -188,18 +188,15 @@ class Retirement:
         command = unlink_command(prefix=prefix, key="record_key")
 
         def unlink(group: RecordGroup, worker: Worker) -> Tally:
-            for batch in select_from_lines(
-                worker.engine,
-                group,
-                key_column=manifest.key,
-                columns=f"{command} AS command",
-            ):
-                replies = UnlinkReplies(batch.num_rows)
-                commands = memoryview(wire_buffer(batch.column("command")))
-                worker.channel.exchange(commands, reply_bytes=len(replies), accept=replies.accept)
-                if replies.error_reply is not None:
-                    code = parse_code(worker.channel.read_line(replies.error_reply))
-                    raise map_code(code, address=self.bulk.target.address)
+            table = select_from_lines(
+                worker.engine, group, key_column=manifest.key, columns=f"{command} AS command"
+            )
+            replies = UnlinkReplies(table.num_rows)
+            commands = memoryview(wire_buffer(table.column("command").combine_chunks()))
+            worker.channel.exchange(commands, reply_bytes=len(replies), accept=replies.accept)
+            if replies.error_reply is not None:
+                code = parse_code(worker.channel.read_line(replies.error_reply))
+                raise map_code(code, address=self.bulk.target.address)
             return Tally(rows=len(group.lines), bytes=group.bytes)
 
         groups = pace(self.groups_of(manifest), rows_per_second=self.keys_per_second)

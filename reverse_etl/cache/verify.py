@@ -2,38 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from reverse_etl.cache.bulk import (
-    Bulk,
-    Tally,
-    Worker,
-    check_content,
-    select_from_lines,
-    tally_lines,
-)
+from reverse_etl.cache.bulk import Bulk, Tally, Worker, check_count
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.faults import map_code, parse_code
 from reverse_etl.cache.layout import record_prefix
-from reverse_etl.cache.replies import expect_replies, wire_buffer
-from reverse_etl.cache.resp import get_command, get_reply
+from reverse_etl.cache.spool import Spool, SpooledWire
 from reverse_etl.cache.versions import mark_verified
+from reverse_etl.cache.wire import Wire, build_wire, parse_arrays
 from reverse_etl.errors import IntegrityError
-from reverse_etl.model import ContentDigest, Manifest, RecordGroup
-from reverse_etl.sql import quote_literal
+from reverse_etl.model import Manifest, RecordGroup
 
 _RECOUNTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReceipt:
-    """What was found, byte for byte. The digest is that of the lines it was compared with."""
+    """What was found, byte for byte."""
 
     rows: int
     bytes: int
-    content_digest: ContentDigest
     seconds: float
 
 
@@ -43,72 +32,83 @@ def verify_records(
     """Return when every record of a version was found in Redis as it must be, and mark it verified.
 
     Raises `IntegrityError`, with counts, at the first group in which a record is missing or
-    differs, or when `groups` are not what the manifest says.
+    differs, or when `groups` are not as many records as the manifest says.
     """
     prefix = record_prefix(manifest.sync, manifest.version)
-    command = get_command(prefix=prefix, key="record_key")
-    reply = get_reply(key="record_key", line="line")
 
     def verify(group: RecordGroup, worker: Worker) -> Tally:
-        for batch in select_from_lines(
-            worker.engine,
-            group,
-            key_column=manifest.key,
-            columns=f"{command} AS command, {reply} AS reply",
-        ):
-            expected = expect_replies(batch.column("reply"))
-            commands = memoryview(wire_buffer(batch.column("command")))
-            channel = worker.channel
-            if channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
-                continue
-            if expected.error_reply is not None:
-                code = parse_code(channel.read_line(expected.error_reply))
-                raise map_code(code, address=bulk.target.address)
-            raise _describe_differences(group, worker, manifest=manifest, target=bulk.target)
-        return tally_lines(worker.engine, group)
+        wire = build_wire(worker.engine, group, prefix=prefix, key_column=manifest.key)
+        return _compare(wire, worker, manifest=manifest, target=bulk.target)
 
-    total, seconds = bulk.run(groups, stage="verify", rows_total=manifest.rows, work=verify)
-    check_content(total, manifest, done="compared with Redis")
-    bulk.check()
-    mark_verified(bulk.target, manifest, now=bulk.clock())
-    return VerifyReceipt(
-        rows=total.rows, bytes=total.bytes, content_digest=total.digest, seconds=seconds
+    return _conclude(
+        *bulk.run(groups, stage="verify", rows_total=manifest.rows, work=verify),
+        manifest=manifest,
+        bulk=bulk,
     )
 
 
-def _describe_differences(
-    group: RecordGroup, worker: Worker, *, manifest: Manifest, target: RedisTarget
-) -> IntegrityError:
+def verify_spooled(spool: Spool, *, manifest: Manifest, bulk: Bulk) -> VerifyReceipt:
+    """The same for a version that was just loaded, against what was kept then."""
+
+    def verify(piece: SpooledWire, worker: Worker) -> Tally:
+        return _compare(spool.open(piece), worker, manifest=manifest, target=bulk.target)
+
+    return _conclude(
+        *bulk.run(spool, stage="verify", rows_total=manifest.rows, work=verify),
+        manifest=manifest,
+        bulk=bulk,
+    )
+
+
+def _conclude(total: Tally, seconds: float, *, manifest: Manifest, bulk: Bulk) -> VerifyReceipt:
+    check_count(total, manifest, done="compared with Redis")
+    bulk.check()
+    mark_verified(bulk.target, manifest, now=bulk.clock())
+    return VerifyReceipt(rows=total.rows, bytes=total.bytes, seconds=seconds)
+
+
+def _compare(wire: Wire, worker: Worker, *, manifest: Manifest, target: RedisTarget) -> Tally:
+    expected = wire.expect_found()
+    commands = memoryview(wire.ask)
+    if worker.channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
+        return Tally(rows=wire.rows, bytes=wire.bytes)
+    if expected.error_reply is not None:
+        code = parse_code(worker.channel.read_line(expected.error_reply))
+        raise map_code(code, address=target.address)
+    raise _describe_differences(wire, manifest=manifest, target=target)
+
+
+def _describe_differences(wire: Wire, *, manifest: Manifest, target: RedisTarget) -> IntegrityError:
     """The error for a group that was not read back as it should be, with counts."""
-    prefix = quote_literal(record_prefix(manifest.sync, manifest.version))
+    asked = (key for command in parse_arrays(wire.ask.to_pybytes()) for key in command[1:])
+    wanted = (line for reply in parse_arrays(wire.found.to_pybytes()) for line in reply)
+    pairs = zip(asked, wanted, strict=True)
     missing = different = 0
-    for batch in select_from_lines(
-        worker.engine,
-        group,
-        key_column=manifest.key,
-        columns=f"concat({prefix}, record_key) AS redis_key, line",
-    ):
-        for start in range(0, batch.num_rows, _RECOUNTED_AT_ONCE):
-            piece = batch.slice(start, _RECOUNTED_AT_ONCE)
-            found = _read_values(target, piece.column("redis_key"))
-            lines = piece.column("line").cast(pa.large_binary())
-            missing += found.null_count
-            different += pc.not_equal(found, lines).true_count
+    while some := list(islice(pairs, _RECOUNTED_AT_ONCE)):
+        found = _read_values(target, [key for key, _ in some])
+        missing += found.count(None)
+        different += sum(
+            value is not None and value != line
+            for value, (_, line) in zip(found, some, strict=True)
+        )
     counts = f"{missing} are missing and {different} differ"
     if missing + different == 0:
         counts = "at least one was missing or differed at first, and none a moment later"
     return IntegrityError(
         f"Redis at {target.address} does not hold version '{manifest.version}' as it was loaded: of "
-        f"{len(group.lines)} records read together, {counts}. The version was not published. Look "
+        f"{wire.rows} records read together, {counts}. The version was not published. Look "
         "for another writer, an eviction policy other than noeviction, or a failover; then run the "
         "step again."
     )
 
 
-def _read_values(target: RedisTarget, keys: pa.Array) -> pa.Array:
-    """The values of these keys, NULL where there is none: record by record, only to count."""
+def _read_values(target: RedisTarget, keys: list[bytes]) -> list[object]:
+    """The values of these keys, None where there is none: record by record, only to count.
+
+    Where something else than a string lies, an error is in the value's place.
+    """
     with target.commands() as client:
         pipeline = client.pipeline(transaction=False)
-        for key in keys.to_pylist():
-            pipeline.get(str(key))
-        return pa.array(pipeline.execute(), pa.large_binary())
+        for key in keys:
+            pipeline.get(key)
+        return list(pipeline.execute(raise_on_error=False))

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import secrets
 import threading
@@ -42,6 +43,9 @@ class DirectoryStore:
         self._root = root.absolute()
         self._made: set[Path] = set()
         self._made_lock = threading.Lock()
+        # Names no other writer has, whichever machine it runs on.
+        self._own = secrets.token_hex(6)
+        self._count = itertools.count()
 
     def __repr__(self) -> str:
         return f"DirectoryStore({self.location!r})"
@@ -168,7 +172,7 @@ class DirectoryStore:
     @contextlib.contextmanager
     def _written(self, path: Path, body: bytes, *, durable: bool = False) -> Iterator[Path]:
         """The body under a temporary name beside `path`; gone afterwards, whatever happens."""
-        temporary = path.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+        temporary = path.parent / f"{_TEMPORARY}{self._own}-{os.getpid()}-{next(self._count)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         descriptor = self._in_folder(path.parent, lambda: os.open(temporary, flags, 0o640))
         try:

@@ -1,7 +1,7 @@
 """A record as one line of JSON, written as SQL for DuckDB: BigQuery's `TO_JSON_STRING`, made exact.
 
 docs/format.md states the bytes, type by type; here is only how DuckDB is brought to them, fast. The
-SQL expects columns in the types of `to_duckdb_schema` and depends on no setting of the session.
+SQL expects columns of canonical types and depends on no setting of the session.
 """
 
 import pyarrow as pa
@@ -18,6 +18,12 @@ _WIDEST = 1 << 53
 _FIRST_DAY, _LAST_DAY = "'0001-01-01'::DATE", "'9999-12-31'::DATE"
 _FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
 _LAST_TIME_OF_DAY = 86_399_999_999
+
+# What travels as text, as sources write it (`sources.carrying`). Arrow has another for decimals, and
+# BigQuery's CAST for intervals.
+_DIGITS = r"0|-?[1-9][0-9]*|-?(0|[1-9][0-9]*)\.[0-9]*[1-9]"
+_DAYS, _HOURS = r"(-?[0-9]+[YMD])", r"(-?[0-9]+(\.[0-9]+)?[HMS])"
+_DURATION = f"P({_DAYS}+(T{_HOURS}+)?|T{_HOURS}+)"
 
 # DuckDB's JSON reader takes NaN and Infinity, which are not JSON, for numbers: this finds a way from
 # the beginning, over whole strings and single characters outside of them, to such a word.
@@ -79,12 +85,10 @@ def _value_expression(field: pa.Field, value: str, path: str) -> str:
     kind = type_kind(field)
     if kind is Kind.ARRAY:
         return _array_expression(field, value, path)
-    if kind is Kind.STRUCT:
+    if kind in {Kind.STRUCT, Kind.RANGE}:
         return _struct_expression(field, value, path)
-    if kind is Kind.JSON:
-        return _json_expression(value, path)
-    if kind is Kind.DATE:
-        return _date_expression(value, path)
+    if kind in _CHECKED:
+        return _CHECKED[kind](value, path)
     if kind in {Kind.TIME, Kind.DATETIME, Kind.TIMESTAMP}:
         return _moment_expression(kind, value, path)
     return _SCALARS[kind](value)
@@ -138,18 +142,22 @@ def _numeric_expression(value: str) -> str:
     )
 
 
-def _bignumeric_expression(value: str) -> str:
-    """From the text of Arrow's cast: 38 decimals, or digits and an exponent below a millionth."""
-    whole = f"split_part({value}, '.', 1)"
-    sign = f"CASE WHEN starts_with({value}, '-') THEN '-' ELSE '' END"
-    zeros = f"repeat('0', -1 - split_part({value}, 'E', 2)::INTEGER)"
-    digits = f"rtrim(translate(split_part({value}, 'E', 1), '-.', ''), '0')"
+def _bignumeric_expression(value: str, path: str) -> str:
     return (
-        f"CASE WHEN {value} IS NULL THEN 'null' WHEN starts_with({value}, '0E') THEN '0' "
-        f"WHEN contains({value}, 'E') THEN {_quoted(sign, quote_literal('0.'), zeros, digits)} "
-        f"WHEN suffix(rtrim({value}, '0'), '.') "
-        f"AND {whole}::HUGEINT BETWEEN -{_WIDEST} AND {_WIDEST} THEN {whole} "
-        f"ELSE {_quoted(_trimmed(value))} END"
+        f"CASE WHEN {value} IS NULL THEN 'null' "
+        f"WHEN NOT regexp_full_match({value}, {quote_literal(_DIGITS)}) "
+        f"THEN {_refused(path, 'holds text that is not a BIGNUMERIC')} "
+        f"WHEN NOT contains({value}, '.') "
+        f"AND try_cast({value} AS BIGINT) BETWEEN -{_WIDEST} AND {_WIDEST} THEN {value} "
+        f"ELSE {_quoted(value)} END"
+    )
+
+
+def _interval_expression(value: str, path: str) -> str:
+    return (
+        f"CASE WHEN regexp_full_match({value}, {quote_literal(_DURATION)}) THEN {_quoted(value)} "
+        f"WHEN {value} IS NULL THEN 'null' "
+        f"ELSE {_refused(path, 'holds text that is not an INTERVAL')} END"
     )
 
 
@@ -258,5 +266,11 @@ _SCALARS = {
     Kind.INT64: _int64_expression,
     Kind.FLOAT64: _float64_expression,
     Kind.NUMERIC: _numeric_expression,
+}
+#: What is encoded, or refused by its column's name: not every such column is of such values.
+_CHECKED = {
     Kind.BIGNUMERIC: _bignumeric_expression,
+    Kind.DATE: _date_expression,
+    Kind.INTERVAL: _interval_expression,
+    Kind.JSON: _json_expression,
 }

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 
@@ -18,20 +20,23 @@ from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
 from reverse_etl.landing.spill import LINE
 from reverse_etl.model import LandedObject
-from reverse_etl.types import to_duckdb_schema
 
 # ISA-L's level 1: half the time of level 2 for a tenth more bytes, on records like ours.
 _GZIP_LEVEL = 1
 _GZIP_WINDOW_BITS = 31  # a gzip frame: RFC 1952
 _NEWLINE = 0x0A
 _ROW_GROUPS_AT_ONCE = 4
+# A view of a shorter string holds it itself; and its offset is a 32-bit number with a sign.
+_INLINE_BYTES = 12
+_MOST_VIEWED_BYTES = (1 << 31) - 1
 
 
 def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
     """The bytes of the object that holds these consecutive buckets; the same in, the same out."""
     if plan.file_format == "parquet":
         return _encode_parquet(plan, buckets)
-    body = b"".join(_line_bytes(piece) for bucket in buckets for piece in bucket.pieces)
+    chunks = [piece.column(LINE).chunks for bucket in buckets for piece in bucket.pieces]
+    body = b"".join(_text_of(lines) for (lines,) in chunks)
     if plan.compression == "none":
         return body
     return bytes(igzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0))
@@ -71,6 +76,31 @@ def split_lines(body: bytes) -> pa.Array:
     ends = np.flatnonzero(np.frombuffer(body, dtype=np.uint8) == _NEWLINE)
     if len(body) and (len(ends) == 0 or ends[-1] != len(body) - 1):
         raise IntegrityError("A JSON object ends inside a line; it was cut.")
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    lengths = ends - starts
+    if len(ends) and int(lengths.min()) > _INLINE_BYTES and len(body) <= _MOST_VIEWED_BYTES:
+        return _view_strings(body, starts, lengths)
+    return _copy_strings(body, ends)
+
+
+def _view_strings(
+    body: bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> pa.Array:
+    """Strings that point into `body`: nothing is copied, nor looked at beyond its first bytes.
+
+    Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
+    """
+    prefixes = np.lib.stride_tricks.sliding_window_view(np.frombuffer(body, np.uint8), 4)[starts]
+    views = np.zeros((len(starts), 4), dtype="<u4")
+    views[:, 0] = lengths
+    views[:, 1] = np.ascontiguousarray(prefixes).view("<u4")[:, 0]
+    views[:, 3] = starts
+    buffers = [None, pa.py_buffer(views.tobytes()), pa.py_buffer(body)]
+    return pa.Array.from_buffers(pa.string_view(), len(starts), buffers)
+
+
+def _copy_strings(body: bytes, ends: npt.NDArray[np.int64]) -> pa.Array:
+    """The same for lines that a view would have to hold itself, and for very large bodies."""
     # Without a gap between strings Arrow has no way to leave the newlines out: list them apart,
     # as every second string, and take the others.
     offsets = np.empty(2 * len(ends) + 1, dtype=np.int64)
@@ -83,13 +113,17 @@ def split_lines(body: bytes) -> pa.Array:
     return both.take(np.arange(0, 2 * len(ends), 2))
 
 
-def _line_bytes(piece: pa.Table) -> memoryview:
-    """The slice of the string buffer that these lines are, newlines and all: no copy, no loop."""
-    (lines,) = piece.column(LINE).chunks
+def join_lines(lines: pa.Array) -> memoryview:
+    """Lines without newlines as bytes, each with its newline."""
+    return _text_of(pc.binary_join_element_wise(lines, pa.scalar("", lines.type), "\n"))
+
+
+def _text_of(lines: pa.Array) -> memoryview:
+    """The slice of the string buffer that these strings are: no copy, no loop."""
     width = np.int64 if pa.types.is_large_string(lines.type) else np.int32
     _, offset_buffer, value_buffer = lines.buffers()
-    assert offset_buffer is not None  # noqa: S101 - a string array always has both
-    assert value_buffer is not None  # noqa: S101
+    if offset_buffer is None or value_buffer is None:  # Arrow may leave them out of an empty array
+        return memoryview(b"")
     offsets = np.frombuffer(memoryview(offset_buffer), dtype=width)
     start, end = offsets[lines.offset], offsets[lines.offset + len(lines)]
     return memoryview(value_buffer)[int(start) : int(end)]
@@ -136,7 +170,7 @@ def _decode_parquet(body: bytes, engine: Engine) -> Iterator[pa.Array]:
     for start in range(0, len(groups), _ROW_GROUPS_AT_ONCE):
         table = file.read_row_groups(list(groups[start : start + _ROW_GROUPS_AT_ONCE]))
         with guarded("encoding landed rows"), refused_by_value():
-            engine.register("landed_rows", table.cast(to_duckdb_schema(table.schema)))
+            engine.register("landed_rows", table)
             lines = engine.sql(f"SELECT {record} AS line FROM landed_rows").to_arrow_table()
             engine.unregister("landed_rows")
         yield lines.column("line").combine_chunks()

@@ -1,5 +1,6 @@
 """Proof of landing: what was masked is what lies in the store, found by reading every byte again."""
 
+import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -8,25 +9,37 @@ import pyarrow as pa
 
 from reverse_etl.engine import Engine, fetch_row, guarded
 from reverse_etl.errors import IntegrityError
-from reverse_etl.landing.digest import digest_columns, digest_from_row
+from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
+from reverse_etl.landing.formats import join_lines
 from reverse_etl.landing.layout import MANIFEST, version_prefix
 from reverse_etl.landing.reading import read_groups
 from reverse_etl.landing.store import ObjectStore
-from reverse_etl.model import ContentDigest, Manifest, RecordGroup
+from reverse_etl.model import Manifest, RecordGroup
 from reverse_etl.progress import Meter
 
 
 def prove_landing(
-    store: ObjectStore, manifest: Manifest, *, engine: Engine, threads: int, meter: Meter
-) -> None:
-    """`IntegrityError` unless the store holds exactly the manifest's objects, records and content."""
+    store: ObjectStore,
+    manifest: Manifest,
+    *,
+    masked: LineSum,
+    engine: Engine,
+    threads: int,
+    meter: Meter,
+) -> str:
+    """The content digest of what the store holds.
+
+    `IntegrityError` unless that is exactly the manifest's objects, and in them what was masked.
+    """
     _check_listing(store, manifest)
-    found = ContentDigest()
-    pending: deque[Future[ContentDigest]] = deque()
+    found = LineSum()
+    content = hashlib.sha256()
+    pending: deque[Future[LineSum]] = deque()
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prove") as pool:
         try:
             for group in read_groups(store, manifest, engine=engine, threads=threads):
-                pending.append(pool.submit(_digest_group, engine, group))
+                pending.append(pool.submit(_sum_group, engine, group))
+                content.update(join_lines(group.lines) if group.text is None else group.text)
                 meter.add(rows=len(group.lines), bytes=group.bytes)
                 if len(pending) > threads:
                     found += pending.popleft().result()
@@ -34,27 +47,26 @@ def prove_landing(
                 found += pending.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    check_content(found, manifest, where="the store")
+    _check_sum(found, masked)
+    return content.hexdigest()
 
 
-def _digest_group(engine: Engine, group: RecordGroup) -> ContentDigest:
+def _sum_group(engine: Engine, group: RecordGroup) -> LineSum:
     with closing(engine.cursor()) as cursor, guarded("proving what landed"):
         cursor.register("landed_lines", pa.table({"line": group.lines}))
-        return digest_from_row(
-            fetch_row(cursor, f"SELECT {digest_columns('line')} FROM landed_lines")
-        )
+        return sum_from_row(fetch_row(cursor, f"SELECT {sum_columns('line')} FROM landed_lines"))
 
 
-def check_content(found: ContentDigest, manifest: Manifest, *, where: str) -> None:
-    """`IntegrityError` unless count and content digest are the manifest's."""
-    if found.rows != manifest.rows:
+def _check_sum(found: LineSum, masked: LineSum) -> None:
+    if found.rows != masked.rows:
         raise IntegrityError(
-            f"{found.rows} records were found in {where}; {manifest.rows} were masked. "
+            f"{found.rows} records were found in the store; {masked.rows} were masked. "
             "Nothing goes live; run again, and report this if it stays."
         )
-    if found.hex != manifest.content_digest:
+    if found != masked:
         raise IntegrityError(
-            f"The content digest of {where} is {found.hex}; masking gave {manifest.content_digest}. "
+            f"The store holds as many records as were masked, {found.rows}, but not the same ones: "
+            f"{found.bytes} bytes where {masked.bytes} were masked, and another sum of their hashes. "
             "Nothing goes live; run again, and report this if it stays."
         )
 

@@ -82,28 +82,26 @@ def _decode(
     group: list[LandedObject], fetched: Future[list[bytes]], manifest: Manifest, engine: Engine
 ) -> Iterator[RecordGroup]:
     bodies = fetched.result()
+    parts: Iterator[tuple[pa.Array, memoryview | None]]
     if manifest.format == "json":
         # One string array over all of them: lines are whole in each object.
-        parts = iter([split_lines(b"".join(bodies))])
+        whole = b"".join(bodies)
+        parts = iter([(split_lines(whole), memoryview(whole))])
     else:
         parts = (
-            part
+            (part, None)
             for body in bodies
             for part in decode_lines(
                 body, file_format=manifest.format, compression=manifest.compression, engine=engine
             )
         )
     rows = 0
-    for lines in parts:
+    for lines, text in parts:
         rows += len(lines)
-        yield RecordGroup(lines=lines, bytes=_string_bytes(lines))
+        yield RecordGroup(lines=lines, bytes=int(lines.nbytes), text=text)
     expected = sum(item.rows for item in group)
     if rows != expected:
         raise IntegrityError(
             f"Objects '{group[0].name}' to '{group[-1].name}' hold {rows} records; the manifest says "
             f"{expected}."
         )
-
-
-def _string_bytes(lines: pa.Array) -> int:
-    return int(lines.nbytes)

@@ -5,11 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from reverse_etl.engine import Engine, guarded
+from reverse_etl.engine import Engine, guarded, unslice
 from reverse_etl.masking.policy import Policy
 from reverse_etl.masking.rules import MaskContext, Parameters
 from reverse_etl.sql import quote_identifier
-from reverse_etl.types import to_duckdb_schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ def compile_mask(policy: Policy, *, context: MaskContext) -> Mask:
 def mask_batch(engine: Engine, mask: Mask, batch: pa.Table) -> pa.Table:
     """The batch masked: as many rows, in any order, of exactly the mask's schema."""
     with guarded("masking"):
-        engine.register("raw_batch", batch.cast(to_duckdb_schema(batch.schema)))
+        engine.register("raw_batch", unslice(batch))
         try:
             masked = engine.sql(f"SELECT {mask.select} FROM raw_batch", params=mask.parameters)
             table: pa.Table = masked.to_arrow_table()

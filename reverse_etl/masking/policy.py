@@ -16,8 +16,7 @@ from reverse_etl.errors import ConfigError, PolicyError
 from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.rules import MaskContext, Rule
 from reverse_etl.sql import check_column_name
-from reverse_etl.types import bigquery_type_name, normalise_type_name
-
+from reverse_etl.types import Kind, bigquery_type_name, normalise_type_name, type_kind
 
 # Options that may change without changing a byte of what lands.
 _SAYS_NOTHING_OF_VALUES = {"type", "reason"}
@@ -204,7 +203,7 @@ def _check_type(rule: Rule, source: pa.Field) -> None:
 
 def _check_key(policy: Policy) -> None:
     landed = policy.landed_schema.field(policy.key)
-    if not (pa.types.is_string(landed.type) or pa.types.is_int64(landed.type)):
+    if type_kind(landed) not in {Kind.STRING, Kind.INT64}:
         raise PolicyError(
             f"The key column '{policy.key}' lands as {bigquery_type_name(landed)}; a key is STRING or "
             "INT64. Cast it in the query, or use rule hmac."

@@ -49,7 +49,7 @@ def encode_value(value: Any, field: pa.Field) -> str:
         return f"[{','.join(items)}]"
     if value is None:
         return "null"
-    if kind is Kind.STRUCT:
+    if kind in {Kind.STRUCT, Kind.RANGE}:
         return _encode_object(field.type.fields, value.values())
     return _SCALARS[kind](value)
 
@@ -91,6 +91,11 @@ def _encode_decimal(value: Decimal) -> str:
         return str(int(value))
     text = f"{value:f}"
     return f'"{text.rstrip("0").rstrip(".") if "." in text else text}"'
+
+
+def _encode_digits(text: str) -> str:
+    """A BIGNUMERIC, which lands as the digits that JSON has too."""
+    return text if "." not in text and abs(int(text)) <= _WIDEST else f'"{text}"'
 
 
 def _encode_time(value: dt.time | dt.datetime) -> str:
@@ -156,7 +161,7 @@ _SCALARS: dict[Kind, Callable[[Any], str]] = {
     Kind.INT64: _encode_int64,
     Kind.FLOAT64: _encode_float64,
     Kind.NUMERIC: _encode_decimal,
-    Kind.BIGNUMERIC: _encode_decimal,
+    Kind.BIGNUMERIC: _encode_digits,
     Kind.BOOL: _encode_bool,
     Kind.STRING: _encode_text,
     Kind.BYTES: _encode_bytes,
@@ -166,4 +171,5 @@ _SCALARS: dict[Kind, Callable[[Any], str]] = {
     Kind.TIMESTAMP: lambda value: f'"{_encode_time(value)}Z"',
     Kind.JSON: _encode_json,
     Kind.GEOGRAPHY: _encode_text,
+    Kind.INTERVAL: _encode_text,
 }

@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from reverse_etl.errors import ConfigError, DataError, NotFoundError, TransientE
 from reverse_etl.model import Partition, QueryJob, Snapshot, Split
 from reverse_etl.sources.base import PARAMETER_NAMES, Description, PinRequest
 from reverse_etl.sources.dialect import SESSION_SETTINGS, explain_stop, transpile_query
-from reverse_etl.sources.duckdb_types import canonical_column, rename_type
+from reverse_etl.sources.duckdb_types import canonical_column, find_refusal, rename_type
 from reverse_etl.sources.snapshot_files import Build, SnapshotFiles
 from reverse_etl.sql import quote_identifier, quote_literal
 from reverse_etl.types import canonical_field
@@ -110,7 +110,7 @@ class DuckDBSource:
             for index, (first, end) in enumerate(ranges)
         ]
 
-    def read(self, snapshot: Snapshot, split: Split) -> Iterator[pa.Table]:
+    def read(self, snapshot: Snapshot, split: Split) -> Generator[pa.Table]:
         """The split's rows in batches of at most 61,440 rows and about 16 MiB."""
         columns = ", ".join(quote_identifier(name) for name in snapshot.schema.names)
         # rowid counts from 0 without gaps in a table that was written once and never changed.
@@ -248,7 +248,7 @@ def _planning() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        stop = explain_stop(str(error))
+        stop = explain_stop(str(error)) or find_refusal(str(error))
         if stop is not None:
             raise DataError(stop) from None
         if not isinstance(error, _ABOUT_THE_TEXT):

@@ -3,8 +3,9 @@
 import pyarrow as pa
 
 from reverse_etl.errors import ConfigError
-from reverse_etl.sql import quote_identifier
-from reverse_etl.types import Kind, build_field, type_kind
+from reverse_etl.sources.intervals import interval_expression, interval_fits_expression
+from reverse_etl.sql import quote_identifier, quote_literal
+from reverse_etl.types import Kind, bigquery_type_name, build_field, type_kind
 
 _SQL_TYPES = {
     Kind.INT64: "BIGINT",
@@ -19,6 +20,12 @@ _SQL_TYPES = {
     Kind.TIMESTAMP: "TIMESTAMPTZ",
     Kind.JSON: "JSON",
     Kind.GEOGRAPHY: "VARCHAR",
+    Kind.INTERVAL: "VARCHAR",
+}
+_REFUSAL = "reverse_etl refuses to pin: "
+_ADVICE = {
+    Kind.BIGNUMERIC: "Cast it to NUMERIC or STRING in the query.",
+    Kind.RANGE: "Select its two bounds as columns of their own.",
 }
 
 
@@ -37,7 +44,14 @@ def canonical_column(field: pa.Field) -> str:
     `ConfigError` when DuckDB has no type that holds it.
     """
     name = quote_identifier(field.name)
-    return f"CAST({_fill_arrays(field, name)} AS {_sql_type(field)}) AS {name}"
+    return f"CAST({_rewrite(field, name, field.name)} AS {_sql_type(field)}) AS {name}"
+
+
+def find_refusal(message: str) -> str | None:
+    """Our own sentence in DuckDB's text of an error, which names a column and no value; or None."""
+    # Only at the very beginning: further in, it may be a value that is quoted.
+    text = message.removeprefix("Invalid Input Error: ")
+    return text.removeprefix(_REFUSAL) if text.startswith(_REFUSAL) else None
 
 
 def _sql_type(field: pa.Field) -> str:
@@ -47,35 +61,50 @@ def _sql_type(field: pa.Field) -> str:
     if kind is Kind.STRUCT:
         inner = ", ".join(f"{quote_identifier(item.name)} {_sql_type(item)}" for item in field.type)
         return f"STRUCT({inner})"
-    if kind not in _SQL_TYPES:
+    if kind in _ADVICE:
         raise ConfigError(
-            f"Column '{field.name}' is {kind}, which the embedded source cannot hold. Cast it to "
-            "NUMERIC or STRING in the query."
+            f"Column '{field.name}' is {bigquery_type_name(field)}, which the embedded source cannot "
+            f"hold. {_ADVICE[kind]}"
         )
     return _SQL_TYPES[kind]
 
 
-def _holds_array(field: pa.Field) -> bool:
+def _is_rewritten(field: pa.Field) -> bool:
     kind = type_kind(field)
-    return kind is Kind.ARRAY or (
-        kind is Kind.STRUCT and any(_holds_array(item) for item in field.type)
+    return kind in {Kind.ARRAY, Kind.INTERVAL} or (
+        kind is Kind.STRUCT and any(_is_rewritten(item) for item in field.type)
     )
 
 
-def _fill_arrays(field: pa.Field, value: str, depth: int = 0) -> str:
-    """`value` with [] for every NULL array in it, at any depth."""
-    if not _holds_array(field):
+def _rewrite(field: pa.Field, value: str, path: str, depth: int = 0) -> str:
+    """`value` with [] for every NULL array and text for every INTERVAL in it, at any depth."""
+    if not _is_rewritten(field):
         return value
-    if type_kind(field) is Kind.ARRAY:
+    kind = type_kind(field)
+    if kind is Kind.INTERVAL:
+        return _spell_interval(value, path)
+    if kind is Kind.ARRAY:
         item = field.type.value_field
         filled = f"coalesce({value}, [])"
-        if not _holds_array(item):
+        if not _is_rewritten(item):
             return filled
         name = f"item_{depth}"
-        return f"list_transform({filled}, lambda {name}: {_fill_arrays(item, name, depth + 1)})"
+        inner = _rewrite(item, name, f"{path}[]", depth + 1)
+        return f"list_transform({filled}, lambda {name}: {inner})"
     members = ", ".join(
         f"{quote_identifier(item.name)} := "
-        + _fill_arrays(item, f"{value}.{quote_identifier(item.name)}", depth)
+        + _rewrite(item, f"{value}.{quote_identifier(item.name)}", f"{path}.{item.name}", depth)
         for item in field.type
     )
     return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({members}) END"
+
+
+def _spell_interval(value: str, path: str) -> str:
+    refusal = quote_literal(
+        f"{_REFUSAL}Column {path!r} holds an INTERVAL beyond the 10,000 years that BigQuery has. "
+        "Mend it in the query."
+    )
+    return (
+        f"CASE WHEN {value} IS NULL OR {interval_fits_expression(value)} "
+        f"THEN {interval_expression(value)} ELSE error({refusal}) END"
+    )

@@ -1,13 +1,14 @@
 """A source in this process: Arrow tables by query text. For tests, ours and yours."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, NotFoundError
 from reverse_etl.model import Partition, QueryJob, Snapshot, Split
 from reverse_etl.sources.base import Description, PinRequest
+from reverse_etl.sources.carrying import carry_table
 from reverse_etl.types import canonical_field
 
 
@@ -42,7 +43,8 @@ class MemorySource:
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Keep the columns asked for, as they are now."""
-        table = self.tables[request.query].select(request.schema.names).cast(request.schema)
+        table = self.tables[request.query].select(request.schema.names)
+        table = carry_table(table, request.schema)
         self._pinned[request.snapshot_id] = table
         return Snapshot(
             snapshot_id=request.snapshot_id,
@@ -78,7 +80,7 @@ class MemorySource:
             for index, first_row in enumerate(range(0, snapshot.rows, self._split_rows))
         ]
 
-    def read(self, snapshot: Snapshot, split: Split) -> Iterator[pa.Table]:
+    def read(self, snapshot: Snapshot, split: Split) -> Generator[pa.Table]:
         """The split's rows, a few hundred at a time."""
         table = self._pinned[snapshot.snapshot_id].slice(split.token["first_row"], split.rows)
         for batch in table.to_batches(max_chunksize=self._batch_rows):

@@ -1,31 +1,35 @@
 """From snapshot to landed and proved objects: read, mask, encode, order, write, read back."""
 
+import contextlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reverse_etl.engine import Engine, open_engine
-from reverse_etl.errors import DataError, TerminalError
+from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
+from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.proof import prove_landing
 from reverse_etl.landing.scratch import open_scratch
-from reverse_etl.landing.spill import Spill
+from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.masking.apply import Mask, mask_batch
-from reverse_etl.model import ContentDigest, LandedObject, Manifest, Snapshot, Split
+from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
 from reverse_etl.sources.base import Source
 
+#: A session lives for hours: a snapshot that outlives several of them is read too slowly to end.
+_FRESH_STARTS = 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandedContent:
-    """What was landed: the objects, and count and digest of the records as masking gave them."""
+    """What was landed: the objects, and the line sum of the records as masked."""
 
-    digest: ContentDigest
-    encoded_bytes: int
+    lines: LineSum
     objects: tuple[LandedObject, ...]
 
 
@@ -33,16 +37,14 @@ class LandedContent:
 class _Tally:
     """What the masking threads have done so far."""
 
-    digest: ContentDigest = field(default_factory=ContentDigest)
-    encoded_bytes: int = 0
+    lines: LineSum = field(default_factory=LineSum)
     null_keys: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, digest: ContentDigest, encoded_bytes: int, null_keys: int) -> None:
+    def add(self, added: Added) -> None:
         with self.lock:
-            self.digest += digest
-            self.encoded_bytes += encoded_bytes
-            self.null_keys += null_keys
+            self.lines += added.lines
+            self.null_keys += added.null_keys
 
 
 class LandingStage:
@@ -60,7 +62,17 @@ class LandingStage:
         self.seconds: dict[str, float] = {}
 
     def land(self, snapshot: Snapshot, *, mask: Mask, plan: LandingPlan) -> LandedContent:
-        """Mask, order and write; `DataError` for NULL or repeated keys."""
+        """Mask, order and write; `DataError` for NULL or repeated keys.
+
+        When the splits lapse on the way, all that was masked is forgotten, and rows are read again
+        from the first one, in fresh splits: places in old ones mean nothing in new ones.
+        """
+        for _ in range(_FRESH_STARTS):
+            with contextlib.suppress(StaleSplitsError):
+                return self._land_once(snapshot, mask=mask, plan=plan)
+        return self._land_once(snapshot, mask=mask, plan=plan)
+
+    def _land_once(self, snapshot: Snapshot, *, mask: Mask, plan: LandingPlan) -> LandedContent:
         with (
             open_scratch(self._runtime.settings.scratch_dir) as scratch,
             closing(
@@ -77,46 +89,61 @@ class LandingStage:
             tally = self._mask(snapshot, mask, spill, engine)
             _check_tally(tally, snapshot)
             objects = self._write(plan, spill, tally)
-        return LandedContent(
-            digest=tally.digest, encoded_bytes=tally.encoded_bytes, objects=tuple(objects)
-        )
+        return LandedContent(lines=tally.lines, objects=tuple(objects))
 
-    def prove(self, manifest: Manifest) -> None:
-        """Read every byte back; `IntegrityError` unless it is what was masked."""
+    def prove(self, manifest: Manifest, *, masked: LineSum) -> Manifest:
+        """Read every byte back, and add the content digest; `IntegrityError` unless it is what was masked."""
         meter = Meter(stage="prove", report=self._report, rows_total=manifest.rows)
         with closing(
             open_engine(memory_limit_bytes=self._runtime.memory_limit_bytes, threads=1)
         ) as engine:
-            prove_landing(
-                self._runtime.store, manifest, engine=engine, threads=self._threads, meter=meter
+            digest = prove_landing(
+                self._runtime.store,
+                manifest,
+                masked=masked,
+                engine=engine,
+                threads=self._threads,
+                meter=meter,
             )
         self.seconds["prove"] = meter.finish()
+        return replace(manifest, content_digest=digest)
 
     def _mask(self, snapshot: Snapshot, mask: Mask, spill: Spill, engine: Engine) -> _Tally:
         tally = _Tally()
         meter = Meter(stage="mask", report=self._report, rows_total=snapshot.rows)
+        stop = threading.Event()
 
         def mask_split(split: Split) -> None:
             rows = 0
-            with closing(engine.cursor()) as cursor:
-                for batch in self._source.read(snapshot, split):
+            # Closed here and now: the traceback of an error would keep what it holds alive.
+            with (
+                closing(engine.cursor()) as cursor,
+                closing(self._source.read(snapshot, split)) as batches,
+            ):
+                for batch in batches:
+                    if stop.is_set():
+                        return
                     masked = mask_batch(cursor, mask, batch)
-                    digest, encoded_bytes, null_keys = spill.add(cursor, masked)
-                    tally.add(digest, encoded_bytes, null_keys)
-                    meter.add(rows=digest.rows, bytes=encoded_bytes)
-                    rows += digest.rows
+                    added = spill.add(cursor, masked)
+                    tally.add(added)
+                    meter.add(rows=added.lines.rows, bytes=added.lines.bytes)
+                    rows += added.lines.rows
             if split.rows not in (None, rows):
                 raise TerminalError(
                     f"Split {split.index} of the snapshot gave {rows} rows where {split.rows} were "
                     "pinned. Materialise extract again: the snapshot is not what it was."
                 )
 
+        splits = self._source.plan_splits(snapshot)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="mask") as pool:
-            futures = [pool.submit(mask_split, split) for split in self._source.plan_splits(snapshot)]
+            futures = [pool.submit(mask_split, split) for split in splits]
             try:
-                for future in futures:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
                     future.result()
             except BaseException:
+                # The others stop at their next batch, not at the end of their splits.
+                stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         self.seconds["mask"] = meter.finish()
@@ -125,7 +152,7 @@ class LandingStage:
     def _write(self, plan: LandingPlan, spill: Spill, tally: _Tally) -> list[LandedObject]:
         meter = Meter(stage="land", report=self._report, rows_total=plan.rows)
         duplicates = DuplicateCounter()
-        batches = spill.read_ordered(row_bytes=tally.encoded_bytes / max(1, tally.digest.rows))
+        batches = spill.read_ordered(row_bytes=tally.lines.bytes / max(1, tally.lines.rows))
         buckets = cut_buckets(batches, buckets=plan.buckets, duplicates=duplicates)
         objects = write_objects(
             self._runtime.store, plan, buckets, threads=self._threads, meter=meter
@@ -146,8 +173,8 @@ def _check_tally(tally: _Tally, snapshot: Snapshot) -> None:
             f"{tally.null_keys} records have no key (NULL after masking). Leave them out in the query, "
             "or give each a key."
         )
-    if tally.digest.rows != snapshot.rows:
+    if tally.lines.rows != snapshot.rows:
         raise TerminalError(
-            f"{tally.digest.rows} rows were masked where {snapshot.rows} were pinned. Materialise "
+            f"{tally.lines.rows} rows were masked where {snapshot.rows} were pinned. Materialise "
             "extract again: the snapshot is not what it was."
         )

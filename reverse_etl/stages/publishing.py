@@ -11,12 +11,14 @@ from reverse_etl.cache.lease import hold_lease
 from reverse_etl.cache.loader import load_records
 from reverse_etl.cache.publish import is_live, is_superseded, pick_newest, publish_head
 from reverse_etl.cache.retire import Retirement
-from reverse_etl.cache.verify import verify_records
+from reverse_etl.cache.spool import open_spool
+from reverse_etl.cache.verify import verify_spooled
 from reverse_etl.cache.versions import is_verified, list_kept
 from reverse_etl.engine import Engine, open_engine
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.documents import find_current, read_manifest
 from reverse_etl.landing.reading import read_groups
+from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.model import CacheReceipt, Head, Manifest, Partition, Published, RecordGroup
 from reverse_etl.progress import Report
 from reverse_etl.runtime import Runtime
@@ -139,15 +141,15 @@ class _CacheStage:
         )
 
     def _load(self, bulk: Bulk) -> None:
-        loaded = load_records(
-            self._read(self._manifest, bulk.engine), manifest=self._manifest, bulk=bulk
-        )
+        with (
+            open_scratch(self._runtime.settings.scratch_dir) as scratch,
+            open_spool(scratch) as spool,
+        ):
+            groups = self._read(self._manifest, bulk.engine)
+            loaded = load_records(groups, manifest=self._manifest, bulk=bulk, spool=spool)
+            verified = verify_spooled(spool, manifest=self._manifest, bulk=bulk)
         self.loaded_bytes = loaded.bytes
-        self.seconds["load"] = loaded.seconds
-        verified = verify_records(
-            self._read(self._manifest, bulk.engine), manifest=self._manifest, bulk=bulk
-        )
-        self.seconds["verify"] = verified.seconds
+        self.seconds |= {"load": loaded.seconds, "verify": verified.seconds}
 
     def _publish(self, bulk: Bulk) -> tuple[Published, Head]:
         started = time.monotonic()

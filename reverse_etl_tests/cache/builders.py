@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from reverse_etl.landing.digest import digest_lines
+from reverse_etl.landing.digest import digest_content
 from reverse_etl.landing.layout import split_version
 from reverse_etl.model import Head, Manifest, RecordGroup
 
@@ -50,7 +50,6 @@ def build_manifest(
     pinned_at: dt.datetime = NOW,
 ) -> Manifest:
     """The commit of a version of exactly these lines."""
-    digest = digest_lines(line.encode() for line in lines)
     return Manifest(
         sync=sync,
         partition=split_version(version)[0],
@@ -63,7 +62,7 @@ def build_manifest(
         bytes=sum(len(line.encode()) for line in lines),
         buckets=4,
         buckets_per_object=1,
-        content_digest=digest.hex,
+        content_digest=digest_content(f"{line}\n".encode() for line in lines),
         objects=(),
         policy_fingerprint="policy",
         landing_fingerprint="landing",

@@ -53,7 +53,6 @@ def test_every_record_lies_under_its_key(bulk: Bulk, raw: redis.Redis, workers: 
     assert values == [line.encode() for line in lines]
     assert raw.dbsize() == 50_000 + 1
     assert receipt.rows == 50_000
-    assert receipt.content_digest.hex == manifest.content_digest
     assert reports[-1].stage == "load"
     assert (reports[-1].rows, reports[-1].rows_total) == (50_000, 50_000)
 

@@ -200,10 +200,10 @@ def test_replica_is_transient(redis_server: RedisServer) -> None:
         load_records(build_groups(lines), manifest=build_manifest(lines), bulk=bulk)
 
 
-def test_refused_set_names_its_code_only(bulk: Bulk, as_user: AsUser) -> None:
+def test_refused_store_names_its_code_only(bulk: Bulk, as_user: AsUser) -> None:
     """An error reply in the middle of a bulk stream is found and told by its code."""
     lines = build_lines(5000)
-    target = as_user("+@all", "-set")
+    target = as_user("+@all", "-mset")
 
     with pytest.raises(ConfigError, match="NOPERM") as raised:
         load_records(

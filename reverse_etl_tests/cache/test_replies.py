@@ -8,12 +8,18 @@ from hypothesis import strategies as st
 from reverse_etl.cache.replies import (
     ExpectedReplies,
     UnlinkReplies,
-    expect_replies,
     expect_stored,
+    offsets,
     wire_buffer,
 )
 
 REPLIES = ["$3\r\none\r\n", "$0\r\n\r\n", "$7\r\n-ERR no\r\n"]
+
+
+def expect_replies(column: pa.Array) -> ExpectedReplies:
+    """The replies that a column of strings holds, each on its own."""
+    starts = offsets(column)[:-1]
+    return ExpectedReplies(wire_buffer(column), starts=starts - starts[:1])
 
 
 def feed(expected: ExpectedReplies | UnlinkReplies, stream: bytes, *, at_once: int) -> bool:
@@ -62,8 +68,8 @@ def test_value_that_looks_like_an_error_is_none() -> None:
     assert expected.error_reply is None
 
 
-def test_stored_replies_are_ok_once_a_row() -> None:
-    """Three SETs are answered by exactly three OKs."""
+def test_stored_replies_are_ok_once_a_command() -> None:
+    """Three MSETs are answered by exactly three OKs."""
     expected = expect_stored(3)
 
     assert len(expected) == 15
@@ -71,7 +77,7 @@ def test_stored_replies_are_ok_once_a_row() -> None:
 
 
 def test_error_among_stored_replies_is_found() -> None:
-    """The second of three SETs was refused: that is an error reply."""
+    """The second of three MSETs was refused: that is an error reply."""
     expected = expect_stored(3)
 
     assert not feed(expected, b"+OK\r\n-OOM not n", at_once=5)

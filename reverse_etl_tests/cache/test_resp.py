@@ -13,23 +13,23 @@ from redis._parsers import Encoder, _RESP2Parser
 from redis.connection import Connection
 
 from reverse_etl.cache.replies import wire_buffer
-from reverse_etl.cache.resp import get_command, get_reply, set_command, unlink_command
+from reverse_etl.cache.resp import mget_command, mget_reply, mset_command, unlink_command
 from reverse_etl.engine import Engine, open_engine
 
 PREFIX = "user_stats:2026-11-19.01kxqt5w8b7g4m2t:"
 
 texts = st.text(max_size=40)
 records = st.lists(st.tuples(texts, texts), min_size=1, max_size=20)
-nasty = example(
-    records=[
-        ("", ""),
-        ("a\r\nb", "$3\r\nSET\r\n"),
-        ("\x00", "\x00\n"),
-        ("{tag}", "*3\r\n"),
-        ("ключ", "値" * 100),
-        ("😀", "-ERR no"),
-    ]
-)
+NASTY = [
+    ("", ""),
+    ("a\r\nb", "$3\r\nSET\r\n"),
+    ("\x00", "\x00\n"),
+    ("{tag}", "*3\r\n"),
+    ("ключ", "値" * 100),
+    ("😀", "-ERR no"),
+]
+nasty = example(records=NASTY)
+nasty_together = example(records=NASTY, together=4)
 
 
 class FakeSocket(io.BytesIO):
@@ -50,10 +50,15 @@ def engine() -> Iterator[Engine]:
 
 
 def compute(
-    engine: Engine, expression: str, records: Sequence[tuple[str | None, str | None]]
+    engine: Engine,
+    expression: str,
+    records: Sequence[tuple[str | None, str | None]],
+    *,
+    leads: Sequence[int] | None = None,
 ) -> pa.Array:
     keys, lines = zip(*records, strict=True)
-    table = pa.table({"k": pa.array(keys, pa.string()), "v": pa.array(lines, pa.string())})
+    columns = {"k": pa.array(keys, pa.string()), "v": pa.array(lines, pa.string())}
+    table = pa.table(columns | {"l": pa.array(leads or [1] * len(records), pa.int32())})
     engine.register("records", table)
     column = engine.sql(f"SELECT {expression} AS wire FROM records").to_arrow_table().column(0)
     return column.combine_chunks()
@@ -80,52 +85,78 @@ def parse(stream: bytes, count: int) -> list[Any]:
     return replies
 
 
+def lead(count: int, together: int) -> list[int]:
+    """How many records share the command that begins with each, as `build_wire` says it."""
+    return [0 if at % together else min(together, count - at) for at in range(count)]
+
+
+@given(records=records, together=st.integers(1, 5))
+@nasty_together
+@settings(deadline=None)
+def test_store_commands_are_what_redis_py_sends(
+    engine: Engine, records: list[tuple[str, str]], together: int
+) -> None:
+    """A column of MSETs is, byte for byte, the commands of an independent client."""
+    leads = lead(len(records), together)
+    column = compute(
+        engine, mset_command(prefix=PREFIX, key="k", line="v", lead="l"), records, leads=leads
+    )
+
+    groups = [records[at : at + together] for at in range(0, len(records), together)]
+    words = [[word for key, line in group for word in (PREFIX + key, line)] for group in groups]
+    assert wire_buffer(column).to_pybytes() == pack([("MSET", *some) for some in words])
+
+
+@given(records=records, together=st.integers(1, 5))
+@nasty_together
+@settings(deadline=None)
+def test_asking_commands_are_what_redis_py_sends(
+    engine: Engine, records: list[tuple[str, str]], together: int
+) -> None:
+    """A column of MGETs is, byte for byte, the commands of an independent client."""
+    leads = lead(len(records), together)
+    column = compute(engine, mget_command(prefix=PREFIX, key="k", lead="l"), records, leads=leads)
+
+    keys = [PREFIX + key for key, _ in records]
+    groups = [keys[at : at + together] for at in range(0, len(keys), together)]
+    assert wire_buffer(column).to_pybytes() == pack([("MGET", *some) for some in groups])
+
+
 @given(records=records)
 @nasty
 @settings(deadline=None)
-def test_set_commands_are_what_redis_py_sends(
+def test_unlink_commands_are_what_redis_py_sends(
     engine: Engine, records: list[tuple[str, str]]
 ) -> None:
-    """A column of SETs is, byte for byte, the commands of an independent client."""
-    column = compute(engine, set_command(prefix=PREFIX, key="k", line="v"), records)
+    """A column of UNLINKs is, byte for byte, the commands of an independent client."""
+    column = compute(engine, unlink_command(prefix=PREFIX, key="k"), records)
 
-    expected = pack([("SET", PREFIX + key, line) for key, line in records])
-    assert wire_buffer(column).to_pybytes() == expected
-
-
-@pytest.mark.parametrize(("name", "build"), [("GET", get_command), ("UNLINK", unlink_command)])
-@given(records=records)
-@nasty
-@settings(deadline=None)
-def test_key_commands_are_what_redis_py_sends(
-    engine: Engine, name: str, build: Any, records: list[tuple[str, str]]
-) -> None:
-    """Columns of GETs and UNLINKs are, byte for byte, the commands of an independent client."""
-    column = compute(engine, build(prefix=PREFIX, key="k"), records)
-
-    assert wire_buffer(column).to_pybytes() == pack([(name, PREFIX + key) for key, _ in records])
+    assert wire_buffer(column).to_pybytes() == pack(
+        [("UNLINK", PREFIX + key) for key, _ in records]
+    )
 
 
-@given(records=records)
-@nasty
+@given(records=records, together=st.integers(1, 5))
+@nasty_together
 @settings(deadline=None)
 def test_expected_replies_parse_to_the_lines(
-    engine: Engine, records: list[tuple[str, str]]
+    engine: Engine, records: list[tuple[str, str]], together: int
 ) -> None:
     """An independent parser finds exactly the lines in the reply stream that we expect."""
-    column = compute(engine, get_reply(key="k", line="v"), records)
+    leads = lead(len(records), together)
+    column = compute(engine, mget_reply(key="k", line="v", lead="l"), records, leads=leads)
 
-    replies = parse(wire_buffer(column).to_pybytes(), len(records))
-    assert replies == [line.encode() for _, line in records]
+    replies = parse(wire_buffer(column).to_pybytes(), len(leads) - leads.count(0))
+    assert [line for reply in replies for line in reply] == [line.encode() for _, line in records]
 
 
 @pytest.mark.parametrize(
     "expression",
     [
-        set_command(prefix=PREFIX, key="k", line="v"),
-        get_command(prefix=PREFIX, key="k"),
+        mset_command(prefix=PREFIX, key="k", line="v", lead="l"),
+        mget_command(prefix=PREFIX, key="k", lead="l"),
         unlink_command(prefix=PREFIX, key="k"),
-        get_reply(key="k", line="v"),
+        mget_reply(key="k", line="v", lead="l"),
     ],
 )
 def test_record_without_key_gives_no_command(engine: Engine, expression: str) -> None:
@@ -137,6 +168,6 @@ def test_record_without_key_gives_no_command(engine: Engine, expression: str) ->
 
 def test_prefix_is_counted_in_bytes(engine: Engine) -> None:
     """Lengths on the wire are bytes, also where a prefix is not ASCII."""
-    column = compute(engine, get_command(prefix="é:", key="k"), [("ü", "")])
+    column = compute(engine, unlink_command(prefix="é:", key="k"), [("ü", "")])
 
-    assert wire_buffer(column).to_pybytes() == pack([("GET", "é:ü")])
+    assert wire_buffer(column).to_pybytes() == pack([("UNLINK", "é:ü")])

@@ -258,7 +258,7 @@ def test_refused_unlink_is_told_by_its_code(cache: Cache, as_user: AsUser) -> No
 def test_narrow_rights_are_enough(cache: Cache, as_user: AsUser, raw: redis.Redis) -> None:
     """The writer's whole work goes through with these commands on its own keys, and no others."""
     target = as_user(
-        *("+get", "+set", "+unlink", "+del", "+pexpire"),
+        *("+get", "+set", "+mget", "+mset", "+unlink", "+del", "+pexpire"),
         *("+hget", "+hset", "+hdel", "+hgetall"),
         *("+watch", "+unwatch", "+multi", "+exec"),
         keys=f"{SYNC}:*",

@@ -72,7 +72,7 @@ MANIFEST = Manifest(
     bytes=452,
     buckets=2,
     buckets_per_object=1,
-    content_digest="ded717453f0bdb12be60a56e90858a8a",
+    content_digest="8c3a4a753d2894f335f77ac55906f2c04f8e9b0d291e4a08823407d0c0cd8d55",
     objects=(
         LandedObject(
             name="00000.jsonl.gz",

@@ -24,10 +24,35 @@ def encode_reference(field: pa.Field, value: Any) -> str:
         return f"[{','.join(encode_reference(item, it) for it in value or [])}]"
     if value is None:
         return "null"
-    if kind is Kind.STRUCT:
+    if kind in {Kind.STRUCT, Kind.RANGE}:
         members = [(it.name, encode_reference(it, value[it.name])) for it in field.type.fields]
         return f"{{{','.join(f'{_write_string(name)}:{text}' for name, text in members)}}}"
     return _WRITERS[kind](value)
+
+
+def parse_exactly(text: str | bytes) -> Any:
+    """JSON with its integers as text: Python's would lose the sign of -0."""
+    return json.loads(text, parse_int=str)
+
+
+def agrees(field: pa.Field, parsed: Any, value: Any) -> bool:
+    """Whether a JSON value, parsed by `parse_exactly`, still says what the value was."""
+    kind = type_kind(field)
+    if kind is Kind.ARRAY:
+        item, values = field.type.value_field, value or []
+        return len(parsed) == len(values) and all(
+            agrees(item, *pair) for pair in zip(parsed, values, strict=True)
+        )
+    if value is None:
+        return parsed is None
+    if kind in {Kind.STRUCT, Kind.RANGE}:
+        members = list(field.type.fields)
+        return list(parsed) == [it.name for it in members] and all(
+            agrees(it, parsed[it.name], value[it.name]) for it in members
+        )
+    if kind is Kind.JSON:
+        return bool(parsed == parse_exactly(value))
+    return bool(repr(_READERS[kind](parsed)) == repr(_READERS[kind](value)))
 
 
 def _write_bool(value: bool) -> str:  # noqa: FBT001 - one signature for all writers
@@ -117,9 +142,10 @@ _WRITERS: dict[Kind, Callable[[Any], str]] = {
     Kind.INT64: _write_int64,
     Kind.FLOAT64: _write_float64,
     Kind.NUMERIC: _write_decimal,
-    Kind.BIGNUMERIC: _write_decimal,
+    Kind.BIGNUMERIC: lambda text: _write_decimal(Decimal(text)),
     Kind.STRING: _write_string,
     Kind.GEOGRAPHY: _write_string,
+    Kind.INTERVAL: _write_string,
     Kind.BYTES: _write_bytes,
     Kind.DATE: _write_date,
     Kind.TIME: _write_time,
@@ -127,3 +153,24 @@ _WRITERS: dict[Kind, Callable[[Any], str]] = {
     Kind.TIMESTAMP: _write_moment,
     Kind.JSON: _write_json,
 }
+
+# Of what JSON holds and of the value itself: the same Python value if they say the same.
+_READERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.BOOL: lambda value: value,
+    Kind.INT64: int,
+    Kind.FLOAT64: float,
+    Kind.NUMERIC: lambda value: Decimal(value).normalize(EXACT),
+    Kind.BIGNUMERIC: lambda value: Decimal(value).normalize(EXACT),
+    Kind.STRING: str,
+    Kind.GEOGRAPHY: str,
+    Kind.INTERVAL: str,
+    Kind.BYTES: lambda value: base64.b64decode(value) if isinstance(value, str) else value,
+    Kind.DATE: lambda value: _read_text(dt.date, value),
+    Kind.TIME: lambda value: _read_text(dt.time, value),
+    Kind.DATETIME: lambda value: _read_text(dt.datetime, value),
+    Kind.TIMESTAMP: lambda value: _read_text(dt.datetime, value),
+}
+
+
+def _read_text(kind: Any, value: Any) -> Any:
+    return kind.fromisoformat(value if isinstance(value, str) else value.isoformat())

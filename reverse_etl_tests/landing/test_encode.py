@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -19,14 +20,16 @@ from reverse_etl.landing.encode import (
     key_from_line_expression,
     record_expression,
 )
-from reverse_etl.types import Kind, build_field, parse_type_name, to_duckdb_schema, type_kind
+from reverse_etl.sources.intervals import write_intervals
+from reverse_etl.types import Kind, build_field, parse_type_name, type_kind
+from reverse_etl_tests.any_value import SCALARS, values_of, write_digits
 from reverse_etl_tests.landing.golden_bytes import (
     load_golden,
     read_document_block,
     read_document_table,
     show_value,
 )
-from reverse_etl_tests.landing.reference_encoder import EXACT, WIDEST_NUMBER, encode_reference
+from reverse_etl_tests.landing.reference_encoder import encode_reference
 
 GOLDEN_VALUES = load_golden("values.json")
 GOLDEN_RECORD = load_golden("record.json")
@@ -45,7 +48,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def encode_table(connection: duckdb.DuckDBPyConnection, table: pa.Table) -> list[str]:
-    connection.register("batch", table.cast(to_duckdb_schema(table.schema)))
+    connection.register("batch", table)
     query = f"SELECT {record_expression(table.schema)} FROM batch"
     return [line for (line,) in connection.execute(query).fetchall()]
 
@@ -61,10 +64,28 @@ def encode_values(
 
 def read_golden_value(field: pa.Field, value: Any) -> Any:
     """A value of the golden files, its scalars given as text, in the field's type."""
+    if value is None:
+        return None
     if type_kind(field) is Kind.TIME:
         return dt.time.fromisoformat(value)  # Arrow has no cast for it
+    if type_kind(field) is Kind.BIGNUMERIC:
+        return write_digits(Decimal(value))
+    if type_kind(field) is Kind.INTERVAL:
+        return read_interval(value)
     (read,) = pa.array([value], text_type(field.type)).cast(field.type).to_pylist()
     return read
+
+
+def read_interval(text: str) -> str:
+    """What sources make of the INTERVAL that BigQuery casts to this STRING."""
+    found = re.fullmatch(r"(-?)(\d+)-(\d+) (-?\d+) (-?)(\d+):(\d+):(\d+)\.?(\d*)", text)
+    assert found is not None
+    past, years, months, days, back, hours, minutes, seconds, fraction = found.groups()
+    clock = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 10**9
+    nanos = int(f"{back}{clock + int(fraction.ljust(9, '0'))}")
+    value = (int(f"{past}{int(years) * 12 + int(months)}"), int(days), nanos)
+    (read,) = write_intervals(pa.array([value], pa.month_day_nano_interval())).to_pylist()
+    return str(read)
 
 
 def text_type(type_: pa.DataType) -> pa.DataType:
@@ -73,52 +94,6 @@ def text_type(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_struct(type_):
         return pa.struct([(member.name, text_type(member.type)) for member in type_.fields])
     return pa.string()
-
-
-def decimals(*, digits: int, places: int) -> st.SearchStrategy[Decimal]:
-    most = 10**digits - 1
-    everyday = st.integers(-(10**12), 10**12)
-    whole = st.integers(-(10**17), 10**17).map(lambda number: number * 10**places)
-    return (everyday | whole | st.integers(-most, most)).map(
-        lambda number: Decimal(number).scaleb(-places, EXACT)
-    )
-
-
-integers = st.integers(-(2**63), 2**63 - 1) | st.integers(WIDEST_NUMBER - 2, WIDEST_NUMBER + 2)
-times = st.times() | st.times().map(lambda it: it.replace(microsecond=0))
-moments = st.datetimes() | st.datetimes().map(lambda it: it.replace(microsecond=7000))
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers().filter(bool) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-SCALARS: dict[Kind, st.SearchStrategy[Any]] = {
-    Kind.BOOL: st.booleans(),
-    Kind.INT64: integers,
-    Kind.FLOAT64: st.floats() | integers.map(float) | st.integers(-(10**22), 10**22).map(float),
-    Kind.NUMERIC: decimals(digits=38, places=9),
-    Kind.BIGNUMERIC: decimals(digits=76, places=38),
-    Kind.STRING: st.text(),
-    Kind.GEOGRAPHY: st.text(),
-    Kind.BYTES: st.binary(),
-    Kind.DATE: st.dates(),
-    Kind.TIME: times,
-    Kind.DATETIME: moments,
-    Kind.TIMESTAMP: moments.map(lambda it: it.replace(tzinfo=dt.UTC)),
-    Kind.JSON: st.tuples(json_values, st.sampled_from([None, 1])).map(
-        lambda it: json.dumps(it[0], indent=it[1])
-    ),
-}
-
-
-def values_of(field: pa.Field) -> st.SearchStrategy[Any]:
-    """Any value of a canonical field, NULL among them."""
-    kind = type_kind(field)
-    if kind is Kind.ARRAY:
-        return st.none() | st.lists(values_of(field.type.value_field), max_size=3)
-    if kind is Kind.STRUCT:
-        members = {member.name: values_of(member) for member in field.type.fields}
-        return st.none() | st.fixed_dictionaries(members)
-    return st.none() | SCALARS[kind]
 
 
 def test_golden_values_hold(connection: duckdb.DuckDBPyConnection) -> None:
@@ -183,6 +158,9 @@ def test_scalars_agree_with_the_reference(
         "ARRAY<STRUCT<city STRING, zip STRING>>",
         "STRUCT<city STRING, known BOOL, inner STRUCT<name STRING>>",
         "STRUCT<tags ARRAY<STRING>, seen TIMESTAMP>",
+        "RANGE<DATE>",
+        "ARRAY<RANGE<TIMESTAMP>>",
+        "STRUCT<stay RANGE<DATETIME>, waits ARRAY<INTERVAL>>",
         "ARRAY<STRUCT<day DATE, visits ARRAY<STRUCT<at TIME, pages ARRAY<INT64>>>>>",
     ],
 )
@@ -258,6 +236,15 @@ def test_no_columns_are_an_empty_object(connection: duckdb.DuckDBPyConnection) -
         ("JSON", "'[-inf]'"),
         ("ARRAY<DATE>", "['infinity'::DATE]"),
         ("STRUCT<a JSON>", "{'a': 'secret'}"),
+        ("RANGE<DATE>", "{'start': 'infinity'::DATE, 'end': NULL::DATE}"),
+        ("INTERVAL", "'secret'"),
+        ("INTERVAL", "'1-2 3 4:5:6'"),
+        ("INTERVAL", "'PT'"),
+        ("INTERVAL", "''"),
+        ("BIGNUMERIC", "'secret'"),
+        ("BIGNUMERIC", "'1E-38'"),
+        ("BIGNUMERIC", "'1.50'"),
+        ("BIGNUMERIC", "'-0'"),
     ],
 )
 def test_what_has_no_encoding_is_refused(

@@ -16,7 +16,7 @@ from reverse_etl.landing.store import MemoryStore
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.progress import Meter, keep_silent
 from reverse_etl.serving import Reader
-from reverse_etl.types import Kind, build_field
+from reverse_etl.types import Kind, build_field, build_range
 from reverse_etl_tests.serving.builders import NEW, SYNC, build_head, hard_keys, publish
 
 pytestmark = pytest.mark.contract
@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
         build_field("number", Kind.INT64),
         build_field("amount", Kind.NUMERIC),
         build_field("exact", Kind.BIGNUMERIC),
+        build_field("waits", Kind.INTERVAL),
+        build_range("stay", Kind.DATE),
         build_field("score", Kind.FLOAT64),
         build_field("settings", Kind.JSON),
         pa.field("tags", pa.list_(build_field("item", Kind.STRING))),
@@ -42,7 +44,9 @@ def build_row(key: str, number: int) -> dict[str, Any]:
         "user_id": key,
         "number": 2**53 + number,
         "amount": Decimal(number) / 8,
-        "exact": Decimal(f"{number}.{1:030d}") if number % 3 else None,
+        "exact": f"{number}.{1:030d}" if number % 3 else None,
+        "waits": f"PT{number + 1}S" if number % 2 else None,
+        "stay": {"start": dt.date(2026, 11, 19), "end": None} if number % 3 else None,
         "score": number / 3,
         "settings": '{ "a": 1.50, "b": ["é"] }' if number % 2 else None,
         "tags": [key[:20], "x"] if number % 5 else None,
@@ -54,7 +58,14 @@ KEYS = [*(f"u-{number}" for number in range(100, 400)), *hard_keys()]
 ROWS = [build_row(key, number) for number, key in enumerate(KEYS)]
 
 
-def land(store: MemoryStore, rows: list[dict[str, Any]], schema: pa.Schema, form: str) -> Reader:
+def land(
+    store: MemoryStore,
+    rows: list[dict[str, Any]],
+    schema: pa.Schema,
+    form: str,
+    *,
+    part_bytes: int = 1 << 20,
+) -> Reader:
     """A version landed by the landing room's own steps, and a reader of it."""
     plan = plan_landing(
         sync=SYNC,
@@ -67,7 +78,7 @@ def land(store: MemoryStore, rows: list[dict[str, Any]], schema: pa.Schema, form
         rows=len(rows),
     )
     with closing(open_engine(memory_limit_bytes=200 << 20)) as engine:
-        spill = Spill(engine, plan, part_bytes=1 << 20)
+        spill = Spill(engine, plan, part_bytes=part_bytes)
         with closing(engine.cursor()) as cursor:
             spill.add(cursor, pa.Table.from_pylist(rows, schema=schema))
         write(store, plan, spill)
@@ -117,6 +128,8 @@ def test_every_landed_user_is_read(readers: dict[str, Reader], form: str) -> Non
         "number": "9007199254740993",
         "amount": "0.125",
         "exact": "1.000000000000000000000000000001",
+        "waits": "PT2S",
+        "stay": {"start": "2026-11-19", "end": None},
         "score": 1 / 3,
         "settings": {"a": 1.5, "b": ["é"]},
         "tags": ["u-101", "x"],
@@ -145,3 +158,21 @@ def test_integer_keys_are_landed_and_read(form: str) -> None:
     found = reader.get_many([*numbers, 13])
     assert [record and record["said"] for record in found.values()] == [*map(str, numbers), None]
     assert reader.get(str(2**63 - 1)) == found[2**63 - 1]
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_nested_structs_go_through_many_parts(form: str) -> None:
+    """A RANGE inside of a STRUCT is landed however many parts the records were ordered in."""
+    stay = pa.struct([build_field("nights", Kind.INT64), build_range("days", Kind.DATE)])
+    schema = pa.schema([build_field("user_id", Kind.STRING), pa.field("stay", stay)])
+    day = dt.date(2026, 11, 19)
+    rows: list[dict[str, Any]] = [
+        {"user_id": f"u-{number}", "stay": {"nights": number, "days": {"start": day, "end": None}}}
+        for number in range(1000)
+    ]
+
+    reader = land(MemoryStore(), rows, schema, form, part_bytes=50_000)
+
+    found = reader.get_many([row["user_id"] for row in rows])
+    expected = [{"nights": it, "days": {"start": "2026-11-19", "end": None}} for it in range(1000)]
+    assert [record and record["stay"] for record in found.values()] == expected

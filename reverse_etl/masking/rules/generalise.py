@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.types import Kind, type_kind
 
 
 class Truncate(Rule):
@@ -18,7 +19,7 @@ class Truncate(Rule):
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """STRING, from STRING."""
-        if not pa.types.is_string(column.type):
+        if type_kind(column) is not Kind.STRING:
             raise self.refuse(column, "STRING")
         return pa.field(column.name, pa.string())
 

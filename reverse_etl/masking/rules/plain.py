@@ -7,7 +7,7 @@ from pydantic import Field
 
 from reverse_etl.errors import PolicyError
 from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
-from reverse_etl.types import bigquery_type_name
+from reverse_etl.types import Kind, bigquery_type_name, type_kind
 
 
 class Keep(Rule):
@@ -31,7 +31,8 @@ class Keep(Rule):
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """The same type."""
-        if pa.types.is_nested(column.type) and self.type is None:
+        is_nested = type_kind(column) in {Kind.ARRAY, Kind.STRUCT}
+        if is_nested and self.type is None:
             found = bigquery_type_name(column)
             raise PolicyError(
                 f"Column '{self.name}' is nested, so rule 'keep' needs its type, field by field. "

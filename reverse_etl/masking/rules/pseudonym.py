@@ -11,6 +11,7 @@ from pydantic import Field
 
 from reverse_etl.errors import ConfigError
 from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.types import Kind, type_kind
 
 _BLOCK_BYTES = 64  # of SHA-256: RFC 2104, section 2
 
@@ -33,7 +34,7 @@ class Hmac(Rule):
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """STRING, from STRING or INT64."""
-        if not (pa.types.is_string(column.type) or pa.types.is_int64(column.type)):
+        if type_kind(column) not in {Kind.STRING, Kind.INT64}:
             raise self.refuse(column, "STRING or INT64")
         return pa.field(column.name, pa.string())
 

@@ -1,0 +1,68 @@
+"""An iterator worked ahead of its reader by a thread of its own, a bounded number of items far."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+# How often a thread that waits looks whether it is still wanted.
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What comes after the last item: the error that ended them, if one did."""
+
+    error: BaseException | None
+
+
+class _Ahead(Generic[Item]):
+    def __init__(self, source: Iterable[Item], *, items: int) -> None:
+        self._queue: queue.Queue[Item | _End] = queue.Queue(maxsize=items)
+        self._unwanted = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(source,), name="ahead")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._unwanted.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Item]:
+        while not isinstance(item := self._queue.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+
+    def _work(self, source: Iterable[Item]) -> None:
+        error: BaseException | None = None
+        try:
+            for item in source:
+                if not self._put(item):
+                    return
+        except BaseException as raised:  # noqa: BLE001 - raised again where the items are read
+            error = raised
+        self._put(_End(error))
+
+    def _put(self, item: Item | _End) -> bool:
+        while not self._unwanted.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=_LOOK_SECONDS)
+                return True
+        return False
+
+
+@contextlib.contextmanager
+def read_ahead(source: Iterable[Item], *, items: int) -> Iterator[Iterator[Item]]:
+    """The items of `source` in order; at most `items` of them wait. Errors come where they belong.
+
+    When the reader leaves early, the thread ends after the item it is at.
+    """
+    ahead = _Ahead(source, items=items)
+    try:
+        yield iter(ahead)
+    finally:
+        ahead.close()
