@@ -53,6 +53,21 @@ def fetch_row(engine: Engine, query: str, parameters: dict[str, Any] | None = No
     return row
 
 
+def unslice(table: pa.Table) -> pa.Table:
+    """The table as the engine can scan it: slices of structs in structs, which it refuses, copied."""
+    for index, column in enumerate(table.columns):
+        if _nests_structs(column.type) and any(chunk.offset for chunk in column.chunks):
+            # More than one array is what makes Arrow copy.
+            empty = pa.array([], column.type)
+            whole: pa.Array = pa.concat_arrays([*column.chunks, empty])
+            table = table.set_column(index, table.schema.field(index), whole)
+    return table
+
+
+def _nests_structs(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(pa.types.is_struct(it.type) for it in kind)
+
+
 @contextlib.contextmanager
 def guarded(doing: str) -> Iterator[None]:
     """Map the engine's errors, whose texts may quote a value, to ours, which never do."""

@@ -54,6 +54,13 @@ class Runtime:
             return self.source
         return self._bigquery if kind == "bigquery" else self._duckdb
 
+    def close(self) -> None:
+        """Let go of connections; what is used afterwards is opened again."""
+        for name in ("source", "_duckdb", "_bigquery"):
+            opened: Source | None = self.__dict__.get(name)
+            if opened is not None:
+                opened.close()
+
     @cached_property
     def _duckdb(self) -> Source:
         from reverse_etl.sources.duckdb import DuckDBSource  # noqa: PLC0415 - heavy, and only here

@@ -8,6 +8,9 @@ import redis
 from hypothesis import settings
 
 from reverse_etl.embedded.redis_server import RedisServer
+from reverse_etl_tests.bigquery.fixtures import bigquery_options, bigquery_server
+
+__all__ = ["bigquery_options", "bigquery_server"]
 
 # A slow machine is no wrong answer.
 settings.register_profile("here", deadline=None)

@@ -1,5 +1,6 @@
 """The types that travel: whatever a source returns is carried in one form, or refused by name."""
 
+import datetime as dt
 import decimal
 from typing import Any
 
@@ -7,63 +8,49 @@ import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reverse_etl.errors import ConfigError
+from reverse_etl.sources.carrying import carry_table
 from reverse_etl.types import (
     Kind,
     bigquery_type_name,
     build_field,
+    build_range,
     canonical_field,
     canonical_schema,
     normalise_type_name,
     parse_type_name,
-    to_duckdb_schema,
     type_kind,
 )
+from reverse_etl_tests.any_value import RANGED, SCALARS, canonical_fields
 
-SCALARS = [kind for kind in Kind if kind not in {Kind.ARRAY, Kind.STRUCT}]
-STRUCT_AB = pa.struct([("a", pa.int64()), ("b", pa.string())])
+STRUCT_AB = pa.struct([("a", pa.date32()), ("b", pa.date32())])
+RANGE_OF_TWO = pa.struct([("start", pa.date32()), ("end", pa.timestamp("us"))])
+RANGE_OF_INT = pa.struct([("start", pa.int64()), ("end", pa.int64())])
 
 
 def tag(name: str) -> dict[bytes, bytes]:
     return {b"ARROW:extension:name": name.encode()}
 
 
-def build_array(item: pa.Field) -> pa.Field:
-    return pa.field("item", pa.list_(item))
-
-
-def build_struct(members: list[tuple[str, pa.Field]]) -> pa.Field:
-    return pa.field("item", pa.struct([member.with_name(name) for name, member in members]))
-
-
-scalars = st.sampled_from(SCALARS).map(lambda kind: build_field("item", kind))
-
-
-def structs_of(inner: st.SearchStrategy[pa.Field]) -> st.SearchStrategy[pa.Field]:
-    members = st.lists(
-        st.tuples(st.text(min_size=1), inner),
-        min_size=1,
-        max_size=4,
-        unique_by=lambda member: member[0].casefold(),
-    )
-    return members.map(build_struct)
-
-
-# An ARRAY holds scalars or structs and never another ARRAY, as in BigQuery.
-no_arrays = st.recursive(scalars, lambda inner: structs_of(inner | inner.map(build_array)))
-canonical_fields = no_arrays | no_arrays.map(build_array)
-
-
 @pytest.mark.parametrize("kind", SCALARS)
 def test_every_scalar_knows_its_kind(kind: Kind) -> None:
-    """A canonical field says what it is, JSON and GEOGRAPHY too, though both are text."""
+    """A canonical field says what it is, JSON and INTERVAL too, though both are text."""
     field = build_field("v", kind)
 
     assert type_kind(field) is kind
     assert bigquery_type_name(field) == kind.value
     assert canonical_field(field).equals(field, check_metadata=True)
+
+
+@pytest.mark.parametrize("element", RANGED)
+def test_range_is_told_from_a_struct(element: Kind) -> None:
+    """A RANGE is its two bounds and a tag; without the tag it is a STRUCT of them."""
+    field = build_range("v", element)
+
+    assert type_kind(field) is Kind.RANGE
+    assert bigquery_type_name(field) == f"RANGE<{element}>"
+    assert bigquery_type_name(field.remove_metadata()) == f"STRUCT<start {element}, end {element}>"
 
 
 def test_nested_names_are_bigquerys() -> None:
@@ -75,7 +62,7 @@ def test_nested_names_are_bigquerys() -> None:
     assert name == "ARRAY<STRUCT<city STRING, `zip code` STRING, `a\\`\\\\` DATE>>"
 
 
-@given(canonical_fields)
+@given(canonical_fields())
 def test_names_read_back(field: pa.Field) -> None:
     """The type that a name is parsed to is the type that was named."""
     parsed = parse_type_name(bigquery_type_name(field), name="item")
@@ -83,7 +70,7 @@ def test_names_read_back(field: pa.Field) -> None:
     assert parsed.equals(field, check_metadata=True)
 
 
-@given(canonical_fields)
+@given(canonical_fields())
 def test_canonical_stays_canonical(field: pa.Field) -> None:
     """Bringing a field into the canonical form twice changes nothing."""
     assert canonical_field(field).equals(field, check_metadata=True)
@@ -104,6 +91,7 @@ def test_canonical_stays_canonical(field: pa.Field) -> None:
         (pa.decimal128(38, 0), decimal.Decimal(10**37), "BIGNUMERIC"),
         (pa.decimal128(38, 10), decimal.Decimal("1.25"), "BIGNUMERIC"),
         (pa.decimal256(76, 38), decimal.Decimal("1.25"), "BIGNUMERIC"),
+        (pa.month_day_nano_interval(), (1, 2, 3), "INTERVAL"),
         (pa.bool_(), True, "BOOL"),
         (pa.large_string(), "a", "STRING"),
         (pa.string_view(), "a", "STRING"),
@@ -125,10 +113,10 @@ def test_canonical_stays_canonical(field: pa.Field) -> None:
     ids=str,
 )
 def test_sources_are_widened(source: pa.DataType, value: Any, name: str | None) -> None:
-    """Every type has one canonical form, and Arrow's own cast brings the values there whole."""
+    """Every type has one canonical form, and every value of it is brought there."""
     field = canonical_field(pa.field("v", source, nullable=False, metadata={"comment": "gone"}))
 
-    table = pa.table({"v": pa.array([value, None], source)}).cast(pa.schema([field]))
+    table = carry_table(pa.table({"v": pa.array([value, None], source)}), pa.schema([field]))
 
     assert bigquery_type_name(field) == (name or "STRUCT<a INT64, b STRING>")
     assert field.nullable
@@ -141,6 +129,8 @@ def test_sources_are_widened(source: pa.DataType, value: Any, name: str | None) 
     [
         ("google:sqlType:json", pa.large_string(), Kind.JSON),
         ("google:sqlType:geography", pa.string(), Kind.GEOGRAPHY),
+        ("google:sqlType:interval", pa.month_day_nano_interval(), Kind.INTERVAL),
+        ("google:sqlType:range", build_range("v", Kind.DATE).type, Kind.RANGE),
         ("google:sqlType:datetime", pa.timestamp("us"), Kind.DATETIME),
         ("google:sqlType:numeric", pa.decimal128(38, 9), Kind.NUMERIC),
     ],
@@ -157,13 +147,20 @@ def test_bigquerys_extensions_are_known(extension: str, source: pa.DataType, kin
         (pa.field("v", pa.float16()), "'v' of type halffloat"),
         (pa.field("v", pa.null()), "'v' of type null"),
         (pa.field("v", pa.duration("us")), "'v' of type duration"),
-        (pa.field("v", pa.month_day_nano_interval()), "'v' of type month_day_nano_interval"),
         (pa.field("v", pa.map_(pa.string(), pa.string())), "'v' of type map"),
         (pa.field("v", pa.sparse_union([pa.field("a", pa.int64())])), "'v' of type sparse_union"),
         (pa.field("v", pa.uuid()), "'v' of type extension<arrow.uuid>"),
         (pa.field("v", pa.decimal256(76, 0)), r"'v' of type decimal256\(76, 0\)"),
         (pa.field("v", pa.decimal256(76, 39)), r"'v' of type decimal256\(76, 39\)"),
-        (pa.field("v", STRUCT_AB, metadata=tag("google:sqlType:range")), "'v' of type range"),
+        (pa.field("v", STRUCT_AB, metadata=tag("google:sqlType:range")), "'v' of type RANGE over"),
+        (
+            pa.field("v", RANGE_OF_TWO, metadata=tag("google:sqlType:range")),
+            "'v' of type RANGE over",
+        ),
+        (
+            pa.field("v", RANGE_OF_INT, metadata=tag("google:sqlType:range")),
+            "'v' of type RANGE over",
+        ),
         (pa.field("v", pa.binary(), metadata=tag("geoarrow.wkb")), "'v' of type geoarrow.wkb"),
         (pa.field("v", pa.list_(pa.list_(pa.int64()))), "no ARRAY of ARRAY"),
         (pa.field("v", pa.list_(pa.struct([("x", pa.uint64())]))), r"'v\[\].x' of type uint64"),
@@ -223,6 +220,10 @@ def test_schemas_keep_their_order() -> None:
         ("decimal", "NUMERIC"),
         ("bigdecimal", "BIGNUMERIC"),
         ("json", "JSON"),
+        ("interval", "INTERVAL"),
+        (" range < date > ", "RANGE<DATE>"),
+        ("array<range<datetime>>", "ARRAY<RANGE<DATETIME>>"),
+        ("struct<r range<timestamp>>", "STRUCT<r RANGE<TIMESTAMP>>"),
         ("array<struct<city string,zip\tSTRING>>", "ARRAY<STRUCT<city STRING, zip STRING>>"),
         ("STRUCT < `order` INT, Array ARRAY < DATE > >", "STRUCT<order INT64, Array ARRAY<DATE>>"),
     ],
@@ -245,6 +246,12 @@ def test_types_are_compared_in_one_form(text: str, name: str) -> None:
         "ARRAY<INT64",
         "ARRAY<INT64, INT64>",
         "STRUCT",
+        "RANGE",
+        "RANGE<>",
+        "RANGE<TIME>",
+        "RANGE<DATE",
+        "RANGE<DATE, DATE>",
+        "RANGE<RANGE<DATE>>",
         "STRUCT<>",
         "STRUCT<INT64>",
         "STRUCT<a INT64",
@@ -279,19 +286,25 @@ def test_only_canonical_types_have_a_kind() -> None:
         type_kind(pa.field("v", pa.int32()))
 
 
+@pytest.mark.parametrize("element", set(Kind) - set(RANGED))
+def test_other_types_have_no_range(element: Kind) -> None:
+    """BigQuery has three types of RANGE, and so have we."""
+    with pytest.raises(ValueError, match=element):
+        build_range("v", element)
+
+
 def test_duckdb_takes_what_travels() -> None:
-    """Every canonical type, at any depth, has a form that DuckDB can scan; BIGNUMERIC's is text."""
-    scalar = pa.struct([build_field(kind.lower(), kind) for kind in SCALARS])
+    """Every canonical type, at any depth, is one that DuckDB scans and gives back."""
+    members = [build_field(kind.lower(), kind) for kind in SCALARS]
+    scalar = pa.struct([*members, *(build_range(f"{it}s", it) for it in RANGED)])
     schema = pa.schema([pa.field("one", scalar), pa.field("many", pa.list_(scalar))])
-    row = {kind.lower(): None for kind in SCALARS} | {"bignumeric": decimal.Decimal("-1.5")}
+    row: dict[str, Any] = {member.name: None for member in scalar}
+    row |= {"bignumeric": "-1.5", "DATEs": {"start": dt.date(2026, 11, 19), "end": None}}
     table = pa.Table.from_pylist([{"one": row, "many": [row]}], schema=schema)
 
-    moved = table.cast(to_duckdb_schema(schema))
-
     with duckdb.connect() as connection:
-        connection.register("moved", moved)
-        query = "SELECT one.bignumeric, many[1].bignumeric, one.json FROM moved"
-        ((one, many, absent),) = connection.execute(query).fetchall()
-    assert one == many == "-1.50000000000000000000000000000000000000"
-    assert absent is None
-    assert moved.cast(schema).equals(table)
+        connection.register("moved", table)
+        moved = connection.sql("SELECT * FROM moved").to_arrow_table().cast(schema)
+
+    assert moved.equals(table)
+    assert moved.schema.equals(schema, check_metadata=True)

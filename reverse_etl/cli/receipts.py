@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverse_etl.cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from reverse_etl.cli.tables import render_table
-from reverse_etl.model import Landed, Published, Step
+from reverse_etl.model import Landed, Published, QueryJob, Step
 
 if TYPE_CHECKING:
     from reverse_etl.pipeline import RunReceipt
@@ -84,7 +84,18 @@ def render_run(receipt: "RunReceipt") -> str:
     places = [f"{line.step.ljust(width)}  {line.location}" for line in lines]
     outcomes = (receipt.masked.outcome, receipt.cache.outcome)
     notes = [_NOTES[outcome] for outcome in outcomes if outcome in _NOTES]
-    return "\n".join([table, "", *places, *notes])
+    return "\n".join([table, "", *places, *_describe_job(receipt.extract.job), *notes])
+
+
+def _describe_job(job: QueryJob | None) -> list[str]:
+    """What the query cost, in one line and its link; nothing for a source that charges nothing."""
+    if job is None:
+        return []
+    cached = ", from BigQuery's cache" if job.cache_hit else ""
+    return [
+        f"query: {format_bytes(job.bytes_billed)} billed, about {job.cost_usd:.4f} USD{cached}",
+        f"       {job.url}",
+    ]
 
 
 def build_document(receipt: "RunReceipt") -> dict[str, Any]:
@@ -95,5 +106,6 @@ def build_document(receipt: "RunReceipt") -> dict[str, Any]:
         "partition": manifest.partition,
         "version": manifest.version,
         "live": {"version": head.version, "generation": head.generation},
+        "job": None if receipt.extract.job is None else asdict(receipt.extract.job),
         "steps": [asdict(line) for line in build_lines(receipt)],
     }

@@ -13,6 +13,7 @@ from reverse_etl.model import (
     Manifest,
     MaskedReceipt,
     Published,
+    QueryJob,
     Step,
 )
 from reverse_etl.spec import SyncSpec
@@ -52,6 +53,22 @@ def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
         "columns_dropped": sum(not rule.leaves for rule in spec.config.columns),
         "query_fingerprint": snapshot.query_fingerprint,
         "policy_fingerprint": snapshot.policy_fingerprint,
+        **_describe_job(receipt.job),
+    }
+
+
+def _describe_job(job: QueryJob | None) -> Metadata:
+    """The job that pinned the snapshot, and what it cost; nothing for a source that charges nothing."""
+    if job is None:
+        return {}
+    return {
+        "job": dg.MetadataValue.url(job.url),
+        "job_id": job.job_id,
+        "bytes_processed": job.bytes_processed,
+        "bytes_billed": job.bytes_billed,
+        "slot_seconds": job.slot_seconds,
+        "cache_hit": job.cache_hit,
+        "estimated_cost_usd": job.cost_usd,
     }
 
 

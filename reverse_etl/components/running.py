@@ -53,8 +53,8 @@ def open_step(
     with (
         translate_errors(sync=spec.name, partition=key, step=step.value),
         log_progress(context.log) as report,
+        contextlib.closing(runtime.open()) as opened,
     ):
-        opened = runtime.open()
         yield StepRun(
             spec=spec,
             partition=spec.partition(key, now=opened.now()),

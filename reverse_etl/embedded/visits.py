@@ -119,7 +119,9 @@ def _read_without_redis(
 
 def _describe_types(spec: SyncSpec, partition: Partition, runtime: Runtime) -> dict[str, str]:
     """The types of the query's columns as the source has them; no row is read for it."""
-    schema = runtime.source_for(spec.config.source.kind).describe(
-        query=spec.query, partition=partition
-    ).schema
+    schema = (
+        runtime.source_for(spec.config.source.kind)
+        .describe(query=spec.query, partition=partition)
+        .schema
+    )
     return {field.name: bigquery_type_name(field) for field in schema}

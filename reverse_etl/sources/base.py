@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,9 +110,10 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, snapshot: Snapshot, split: Split) -> Iterator[pa.Table]:
+    def read(self, snapshot: Snapshot, split: Split) -> Generator[pa.Table]:
         """The rows of one split in bounded batches of the snapshot's schema.
 
+        Whoever does not read to the end closes it: it may hold threads, connections and memory.
         `StaleSplitsError` when the splits lapsed while rows were read: plan again, begin again.
         """
         ...
@@ -127,4 +128,8 @@ class Source(Protocol):
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """Where the pinned rows lie, as people write it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; what is used afterwards is opened again."""
         ...

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from reverse_etl.engine import guarded
 from reverse_etl.errors import ConfigError, DataError, NotFoundError, TransientError
-from reverse_etl.model import Partition, QueryJob, Snapshot, Split
+from reverse_etl.model import Partition, Snapshot, Split
 from reverse_etl.sources.base import PARAMETER_NAMES, Description, PinRequest
 from reverse_etl.sources.dialect import SESSION_SETTINGS, explain_stop, transpile_query
 from reverse_etl.sources.duckdb_types import canonical_column, find_refusal, rename_type
@@ -128,7 +128,7 @@ class DuckDBSource:
         """Remove expired snapshots, and what builders that died left."""
         return self._files.sweep(now=now)
 
-    def find_job(self, snapshot: Snapshot) -> QueryJob | None:
+    def find_job(self, snapshot: Snapshot) -> None:
         """There is none: a file charges nothing."""
         del snapshot
 
@@ -136,6 +136,9 @@ class DuckDBSource:
         """The snapshot's file, relative to the warehouse's folder."""
         path = self._files.path(snapshot.snapshot_id)
         return f"{path.parent.name}/{path.name}"
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""
 
     def _run_query(self, request: PinRequest, build: Build) -> int:
         transpiled = transpile_query(request.query, parameters=PARAMETER_NAMES)

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, NotFoundError
-from reverse_etl.model import Partition, QueryJob, Snapshot, Split
+from reverse_etl.model import Partition, Snapshot, Split
 from reverse_etl.sources.base import Description, PinRequest
 from reverse_etl.sources.carrying import carry_table
 from reverse_etl.types import canonical_field
@@ -91,10 +91,13 @@ class MemorySource:
         del now
         return 0
 
-    def find_job(self, snapshot: Snapshot) -> QueryJob | None:
+    def find_job(self, snapshot: Snapshot) -> None:
         """There is none."""
         del snapshot
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """A name only."""
         return f"memory://{snapshot.snapshot_id}"
+
+    def close(self) -> None:
+        """Nothing stays open between calls."""

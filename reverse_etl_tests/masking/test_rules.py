@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from reverse_etl.engine import Engine
 from reverse_etl.errors import ConfigError, PolicyError
-from reverse_etl.masking.apply import compile_mask
+from reverse_etl.masking.apply import compile_mask, mask_batch
 from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.policy import resolve_policy
 from reverse_etl.masking.rules import (
@@ -22,9 +23,11 @@ from reverse_etl.masking.rules import (
     Keep,
     MaskContext,
     Redact,
+    Rule,
     Truncate,
     Year,
 )
+from reverse_etl.types import parse_type_name
 from reverse_etl_tests.masking.conftest import KEY_BYTES, PARTITION_DATE, MaskValues
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200)
@@ -32,6 +35,15 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 many = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+
+TYPED_RULES = [
+    Hmac(name="x", rule="hmac"),
+    AgeGroup(name="x", rule="age_group"),
+    Year(name="x", rule="year"),
+    Truncate(name="x", rule="truncate", length=3),
+    Bucket(name="x", rule="bucket", edges=(1,)),
+]
 
 
 def token_of(text: str, *, domain: str = "sync:shop") -> str:
@@ -231,11 +243,11 @@ def test_bucket_refuses_bad_edges(edges: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     ("rule", "kind"),
     [
-        (Hmac(name="x", rule="hmac"), pa.float64()),
-        (AgeGroup(name="x", rule="age_group"), pa.timestamp("us", "UTC")),
-        (Year(name="x", rule="year"), pa.string()),
-        (Truncate(name="x", rule="truncate", length=3), pa.int64()),
-        (Bucket(name="x", rule="bucket", edges=(1,)), pa.string()),
+        (TYPED_RULES[0], pa.float64()),
+        (TYPED_RULES[1], pa.timestamp("us", "UTC")),
+        (TYPED_RULES[2], pa.string()),
+        (TYPED_RULES[3], pa.int64()),
+        (TYPED_RULES[4], pa.string()),
     ],
 )
 def test_rule_refuses_a_type_it_does_not_take(
@@ -244,6 +256,35 @@ def test_rule_refuses_a_type_it_does_not_take(
     """The output type of every rule is known before anything is read, or the sync stops."""
     with pytest.raises(PolicyError, match="takes"):
         mask_values(rule, [], kind)
+
+
+@pytest.mark.parametrize(
+    "type_name", ["JSON", "GEOGRAPHY", "BIGNUMERIC", "INTERVAL", "RANGE<DATE>", "RANGE<TIMESTAMP>"]
+)
+@pytest.mark.parametrize("rule", TYPED_RULES, ids=lambda rule: rule.rule)
+def test_text_of_another_kind_is_no_string(type_name: str, rule: Rule) -> None:
+    """What only travels as text or as a struct is kept, redacted or dropped; other rules refuse it."""
+    schema = pa.schema([pa.field("id", pa.int64()), parse_type_name(type_name, name="x")])
+
+    with pytest.raises(PolicyError, match=f"takes .*; the query returns {type_name}"):
+        resolve_policy([Keep(name="id", rule="keep"), rule], key="id", schema=schema)
+
+
+def test_text_of_another_kind_is_no_key() -> None:
+    """A key is a STRING or an INT64, told before anything is read."""
+    schema = pa.schema([parse_type_name("INTERVAL", name="x")])
+
+    with pytest.raises(PolicyError, match="lands as INTERVAL; a key is STRING or INT64"):
+        resolve_policy([Keep(name="x", rule="keep")], key="x", schema=schema)
+
+
+def test_kept_range_needs_no_type() -> None:
+    """A RANGE has two bounds and never a third field, so it is kept like a date."""
+    column = parse_type_name("RANGE<DATE>", name="x")
+
+    assert Keep(name="x", rule="keep").output_field(column) == column
+    with pytest.raises(PolicyError, match=r"type: \"ARRAY<RANGE<DATE>>\""):
+        Keep(name="x", rule="keep").output_field(parse_type_name("ARRAY<RANGE<DATE>>", name="x"))
 
 
 def test_kept_struct_needs_its_type(mask_values: MaskValues) -> None:
@@ -259,3 +300,21 @@ def test_kept_struct_needs_its_type(mask_values: MaskValues) -> None:
         Keep(name="home", rule="keep", type=declared), [{"city": "Rio", "street": None}], kind
     )
     assert kept == [{"city": "Rio", "street": None}]
+
+
+def test_slice_of_nested_structs_is_masked(engine: Engine, context: MaskContext) -> None:
+    """A batch that was cut out of a larger one is masked row by row like any other."""
+    item = parse_type_name("STRUCT<id INT64, stay STRUCT<at INT64>>", name="x")
+    whole = [{"id": number, "stay": {"at": -number}} for number in range(4)]
+    users = pa.array([f"u-{number}" for number in range(4)])
+    schema = pa.schema([pa.field("user_id", pa.string()), item])
+    batch = pa.table([users, pa.array(whole, item.type)], schema=schema).slice(1, 2)
+    rules = [
+        Keep(name="user_id", rule="keep"),
+        Keep(name="x", rule="keep", type="STRUCT<id INT64, stay STRUCT<at INT64>>"),
+    ]
+    policy = resolve_policy(rules, key="user_id", schema=schema)
+
+    masked = mask_batch(engine, compile_mask(policy, context=context), batch)
+
+    assert masked.sort_by("user_id").to_pylist() == batch.to_pylist()

@@ -15,7 +15,9 @@ import pytest
 
 from reverse_etl.errors import ConfigError, DataError, ReverseEtlError, TransientError
 from reverse_etl.sources.duckdb import DuckDBSource
+from reverse_etl.sources.duckdb_types import canonical_column
 from reverse_etl.sources.snapshot_files import SnapshotFiles
+from reverse_etl.types import parse_type_name
 from reverse_etl_tests.contracts.source import NOW, PARTITION, ROWS, SourceContract
 
 
@@ -97,6 +99,9 @@ TYPES = [
     ("{'a': NULL::VARCHAR[], 'b': 1}", None, {"a": [], "b": 1}),
     ("[{'a': NULL::INTEGER[]}, NULL]", None, [{"a": []}, None]),
     ("NULL::STRUCT(a INTEGER[])", None, None),
+    ("to_months(-14) + to_days(3) - to_seconds(1.5)", pa.string(), "P-1Y-2M3DT-1.5S"),
+    ("[to_hours(87840000), NULL]", None, ["PT87840000H", None]),
+    ("{'a': to_days(0), 'b': NULL::INTERVAL[]}", None, {"a": "P0Y", "b": []}),
 ]
 
 
@@ -219,6 +224,35 @@ def test_division_by_zero_is_an_error_as_in_bigquery(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="divides by zero"):
         source.pin(_request(schema, query=query))
+
+
+def test_interval_beyond_bigquerys_is_refused(tmp_path: Path) -> None:
+    """DuckDB's intervals are wider: one that BigQuery cannot have stops the query by its column."""
+    path = build_warehouse(
+        tmp_path / "w.duckdb",
+        "CREATE SCHEMA shop",
+        "CREATE TABLE shop.t AS SELECT {'waits': [to_days(3660001)]} AS x",
+    )
+    query = "SELECT x FROM shop.t"
+    source = open_source(path)
+    schema = source.describe(query=query, partition=PARTITION).schema
+
+    with pytest.raises(DataError, match=r"'x.waits\[\]' holds an INTERVAL beyond") as caught:
+        source.pin(_request(schema, query=query))
+
+    assert "3660001" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "advice"),
+    [("RANGE<DATE>", "two bounds as columns"), ("BIGNUMERIC", "Cast it to NUMERIC")],
+)
+def test_type_that_duckdb_has_not_is_refused(type_name: str, advice: str) -> None:
+    """No column of a type that the file cannot hold is pinned, at any depth."""
+    field = parse_type_name(f"STRUCT<stays ARRAY<{type_name}>>", name="x")
+
+    with pytest.raises(ConfigError, match=f"is {type_name}, which .* hold. .*{advice}"):
+        canonical_column(field)
 
 
 def test_killed_builder_is_swept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import closing
 
 from reverse_etl import pipeline
 from reverse_etl.cache.heads import read_redis_head
@@ -14,12 +15,17 @@ from reverse_etl.landing.layout import build_id
 from reverse_etl.model import Step
 from reverse_etl.runtime import Runtime
 from reverse_etl.settings import Settings
+from reverse_etl.spec import SyncSpec
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the steps, progress on stderr, then say what was done."""
     spec = load_spec(arguments.sync, defs=arguments.defs)
-    runtime = Runtime(settings=Settings.load())
+    with closing(Runtime(settings=Settings.load())) as runtime:
+        return _execute(arguments, spec, runtime)
+
+
+def _execute(arguments: argparse.Namespace, spec: SyncSpec, runtime: Runtime) -> int:
     partition = spec.partition(arguments.partition, now=runtime.now())
     run_id = f"cli-{build_id(runtime.now())}"
     print(f"{spec.name} {partition.key}, run {run_id}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""How a query's text is followed from its output columns back to the tables. Pure: no client, no I/O."""
