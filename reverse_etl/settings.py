@@ -64,15 +64,11 @@ def _parse_count(text: str) -> int:
     return number
 
 
-def _parse_seconds(text: str) -> float:
+def _parse_amount(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
         raise ValueError(text)
     return number
-
-
-def _parse_price(text: str) -> float:
-    return _parse_seconds(text)
 
 
 def _parse_switch(text: str) -> bool:
@@ -147,13 +143,13 @@ class Settings:
         "REVERSE_ETL_SNAPSHOT_TTL_HOURS",
         "How long a pinned snapshot stays readable inside the source.",
         default=24.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
     sweep_age_seconds: float = _variable(
         "REVERSE_ETL_SWEEP_AGE_SECONDS",
         "An attempt younger than this is left alone by the sweep; longer than any run takes.",
         default=6 * 3600.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
     keep_days: int = _variable(
         "REVERSE_ETL_KEEP_DAYS",
@@ -165,14 +161,14 @@ class Settings:
         "REVERSE_ETL_LEASE_SECONDS",
         "How long a loader that stopped answering keeps others of its sync waiting.",
         default=30.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
     retire_grace_seconds: float = _variable(
         "REVERSE_ETL_RETIRE_GRACE_SECONDS",
         "A version leaves Redis no sooner than this after the head moved; longer than a reader caches "
         "the head.",
         default=5.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
 
     bigquery_project: str | None = _variable(
@@ -219,7 +215,7 @@ class Settings:
         "REVERSE_ETL_BIGQUERY_JOB_TIMEOUT_SECONDS",
         "A query that runs longer is cancelled.",
         default=3600.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
     bigquery_preferred_streams: int = _variable(
         "REVERSE_ETL_BIGQUERY_PREFERRED_STREAMS",
@@ -243,25 +239,25 @@ class Settings:
         "REVERSE_ETL_BIGQUERY_STALL_SECONDS",
         "A stream that is silent for so long is cancelled and opened again where it stopped.",
         default=60.0,
-        parse=_parse_seconds,
+        parse=_parse_amount,
     )
     bigquery_price_per_tib: float = _variable(
         "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB",
         "USD for a TiB that a query bills (on-demand), for estimates.",
         default=6.25,
-        parse=_parse_price,
+        parse=_parse_amount,
     )
     bigquery_read_price_per_tib: float = _variable(
         "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB",
         "USD for a TiB read through the Storage Read API, for estimates.",
         default=1.10,
-        parse=_parse_price,
+        parse=_parse_amount,
     )
     egress_price_per_gib: float = _variable(
         "REVERSE_ETL_EGRESS_PRICE_PER_GIB",
         "USD for a GiB that leaves Google's network, for estimates.",
         default=0.12,
-        parse=_parse_price,
+        parse=_parse_amount,
     )
 
     @classmethod

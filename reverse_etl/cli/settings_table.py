@@ -16,6 +16,8 @@ _KINDS = {
     Secret: "secret",
     int: "whole number, 1 or more",
     float: "number, 0 or more",
+    bool: "`1` or `0`",
+    tuple[str, ...]: "names, separated by commas",
 }
 
 
@@ -54,6 +56,10 @@ def _describe_default(item: "Field[Any]") -> str:
         return str(item.metadata["shown_default"])
     if item.default is None:
         return "unset"
+    if item.default == ():
+        return "none"
+    if isinstance(item.default, bool):
+        return f"`{int(item.default)}`"
     if isinstance(item.default, float):
         return f"`{item.default:g}`"
     return f"`{item.default}`"

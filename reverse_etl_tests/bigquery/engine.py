@@ -13,7 +13,7 @@ from reverse_etl.sources.dialect import SESSION_SETTINGS
 from reverse_etl.sources.duckdb_types import canonical_column, rename_type
 from reverse_etl.sql import quote_identifier, quote_literal
 from reverse_etl.types import canonical_field
-from reverse_etl_tests.bigquery.errors import invalid_query
+from reverse_etl_tests.bigquery.errors import duplicate_columns
 from reverse_etl_tests.bigquery.schema import (
     engine_field,
     holds_exotic,
@@ -197,10 +197,7 @@ def _check_names(names: list[str]) -> None:
     lowered = [name.lower() for name in names]
     twice = sorted({name for name in lowered if lowered.count(name) > 1})
     if twice:
-        raise invalid_query(
-            "Duplicate column names in the result are not supported. "
-            f"Found duplicate(s): {', '.join(twice)}"
-        )
+        raise duplicate_columns(twice)
 
 
 def _to_engine(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:

@@ -1,6 +1,6 @@
 """What the server answers when it does not do what it was asked, in Google's words and form."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -101,3 +101,11 @@ def already_exists(kind: str, name: str) -> ApiError:
 def invalid_query(message: str) -> ApiError:
     """A query that cannot be run as it is written."""
     return ApiError("invalidQuery", message, location="query")
+
+
+def duplicate_columns(names: Iterable[str]) -> ApiError:
+    """A query that gives two columns one name."""
+    return invalid_query(
+        "Duplicate column names in the result are not supported. "
+        f"Found duplicate(s): {', '.join(names)}"
+    )

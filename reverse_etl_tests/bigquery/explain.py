@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import duckdb
 
 from reverse_etl.errors import ConfigError
-from reverse_etl_tests.bigquery.errors import ApiError, invalid_query
+from reverse_etl_tests.bigquery.errors import ApiError, duplicate_columns, invalid_query
 from reverse_etl_tests.bigquery.sqltext import locate
 
 _MISSING_COLUMN = re.compile(r'(?i)column (?:named )?"([^"]+)"')
+_DUPLICATE = re.compile(r"is a second '(\w+)'")
 _MISSING_PARAMETER = re.compile(r"names @(\w+), which")
 
 
@@ -38,6 +39,9 @@ def _map_refusal(error: ConfigError, sql: str) -> ApiError:
     if missing:
         place = _find_place(f"@{missing[1]}", sql)
         return invalid_query(f"Query parameter '{missing[1]}' not found{place}")
+    twice = _DUPLICATE.search(error.message)
+    if twice:
+        return duplicate_columns([twice[1]])
     return invalid_query(f"The server of the tests cannot run this query: {error.message}")
 
 

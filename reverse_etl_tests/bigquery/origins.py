@@ -8,7 +8,11 @@ from sqlglot import exp
 
 #: A relation's columns in order; None for one that is computed.
 Columns: TypeAlias = dict[str, pa.Field | None]
-_PLAIN = {"expressions", "from_", "kind", "with_"}
+_PLAIN = {"expressions", "from_"}
+# What a table or subquery may have without being more than its rows.
+_NAMED = {"this", "db", "catalog", "alias"}
+# A column, and the table before it.
+_PARTS = 2
 
 
 def find_origins(tree: exp.Expr, tables: Mapping[str, pa.Schema]) -> dict[str, pa.Field]:
@@ -30,34 +34,39 @@ def find_projection(tree: exp.Expr, table: pa.Schema) -> dict[str, str] | None:
         value for name, value in tree.args.items() if name not in _PLAIN
     ):
         return None
-    if tree.args.get("with_") or tree.args.get("kind"):
-        return None
     inner = _read_source(tree, table)
     if inner is None:
         return None
-    chosen: dict[str, str] = {}
+    chosen: list[tuple[str, str]] = []
     for node in tree.expressions:
-        if isinstance(node, exp.Star) and not any(node.args.values()):
-            chosen |= {name: inner[name] for name in inner}
-            continue
-        column = node.unalias()
-        names = {name.lower(): origin for name, origin in inner.items()}
-        if not isinstance(column, exp.Column) or len(column.parts) > 2:
+        found = _choose(node, inner)
+        if found is None:
             return None
-        if isinstance(column.this, exp.Star) or column.name.lower() not in names:
-            return None
-        chosen[node.alias_or_name] = names[column.name.lower()]
-    return chosen if len(chosen) >= len(tree.expressions) else None
+        chosen += found
+    names = {name.lower() for name, _ in chosen}
+    return dict(chosen) if len(names) == len(chosen) else None
+
+
+def _choose(node: exp.Expr, inner: Mapping[str, str]) -> list[tuple[str, str]] | None:
+    """The columns that one item of a SELECT list takes as they are; None if it does more."""
+    if isinstance(node, exp.Star) and not any(node.args.values()):
+        return list(inner.items())
+    column = node.unalias()
+    if not isinstance(column, exp.Column) or len(column.parts) > _PARTS:
+        return None
+    names = {name.lower(): origin for name, origin in inner.items()}
+    origin = names.get(column.name.lower())
+    return None if origin is None else [(node.alias_or_name, origin)]
 
 
 def _read_source(tree: exp.Select, table: pa.Schema) -> dict[str, str] | None:
     start = tree.args.get("from_")
     source = start.this if start is not None else None
+    if source is None or any(value for name, value in source.args.items() if name not in _NAMED):
+        return None
     if isinstance(source, exp.Table):
         return {name: name for name in table.names}
-    if isinstance(source, exp.Subquery) and set(source.args) >= {"this"}:
-        return find_projection(source.this, table)
-    return None
+    return find_projection(source.this, table) if isinstance(source, exp.Subquery) else None
 
 
 def _read_columns(

@@ -42,6 +42,7 @@ class Results:
             table = self._write_anonymous(job, plan)
             self._cache[_compute_key(job, plan)] = table
             return table
+        self._catalog.check_project(destination.get("projectId"))
         dataset, name = destination["datasetId"], destination["tableId"]
         self._find_free(job, dataset, name)
         rows = self._engine.keep_arrow(self._runner.run(plan))

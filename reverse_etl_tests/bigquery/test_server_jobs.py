@@ -165,7 +165,11 @@ def test_syntax_error_says_where(client: Any) -> None:
         ("SELECT id, id FROM shop.users", r"Duplicate column names .* duplicate\(s\): id"),
         (
             "SELECT 1 FROM shop.users FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP() AS u",
-            r"Unexpected keyword AS at \[1:69\]",
+            r"Unexpected keyword AS at \[1:68\]",
+        ),
+        (
+            "SELECT * FROM shop.users AS a JOIN shop.users AS b ON a.id = b.id",
+            r"duplicate\(s\): email, id",
         ),
         ("SELECT id FROM nowhere.x", "Not found: Dataset test-project:nowhere was not found"),
         ("SELECT id FROM users", 'Table "users" must be qualified with a dataset'),

@@ -10,6 +10,7 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 
 from reverse_etl_tests.bigquery.clients import (
+    connect,
     connect_reader,
     create_session,
     decode,
@@ -197,6 +198,21 @@ def test_view_and_missing_table_have_no_session(
         create_session(reader, "shop.nobody")
     with pytest.raises(exceptions.NotFound, match=r"Stream .* not found"):
         list(reader.read_rows("projects/p/locations/eu/sessions/s/streams/x"))
+
+
+@pytest.mark.filterwarnings("ignore:Retrieving Arrow:PendingDeprecationWarning")
+def test_row_iterator_reads_through_the_storage_api(
+    reader: BigQueryReadClient, server: BigQueryServer
+) -> None:
+    """`to_arrow` and `to_arrow_iterable` of the REST client, for tables and for anonymous results."""
+    with connect(server) as client:
+        whole = client.list_rows("shop.users").to_arrow(bqstorage_client=reader)
+        rows = client.query("SELECT * FROM shop.users WHERE even").result()
+        batches = list(rows.to_arrow_iterable(bqstorage_client=reader, max_stream_count=2))
+
+    assert whole.sort_by("id").to_pylist() == server.read_table("shop.users").to_pylist()
+    assert sum(batch.num_rows for batch in batches) == ROWS // 2
+    assert len(server.log.named("CreateReadSession")) == 2
 
 
 def test_split_streams_hold_the_rows_of_one(

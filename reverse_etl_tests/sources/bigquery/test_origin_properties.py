@@ -71,11 +71,10 @@ def _chosen(draw: st.DrawFn, known: Known, alias: str) -> Known:
                 f"STRUCT({one} AS a, [{other}, {third}] AS b).b[OFFSET(0)] || {one}",
                 f"MAX({one}) OVER (PARTITION BY {other} ORDER BY {third})",
                 f"(SELECT {one} FROM UNNEST([{other}]) AS u WHERE u > {third})",
-                f"ARRAY(SELECT AS STRUCT {one} AS v FROM UNNEST([{other}, {third}]) u)[OFFSET(0)].v",
+                f"ARRAY(SELECT AS STRUCT {one} || u AS v FROM UNNEST([{other}, {third}]) u)[OFFSET(0)].v",
             ]
         )
     )
-    # The last two read an array of all three: of its elements alone, what chose them counts.
     made = known[1][one] | known[1][other] | known[1][third]
     return f"SELECT *, {item} AS {alias}_x FROM ({known[0]}) {alias}", {
         **known[1],
@@ -163,44 +162,37 @@ def _relations(draw: st.DrawFn, depth: int) -> tuple[str, tuple[str, ...]]:
         query, columns = draw(_selects(depth - 1))
         return f"({query})", columns
     table = draw(st.sampled_from(sorted(_TABLES)))
-    return table, _TABLES[table]
+    return f"(SELECT {', '.join(_TABLES[table])} FROM {table})", _TABLES[table]
+
+
+_FORMS = [
+    "CONCAT({}, {})",
+    "IF({} > {}, {}, 'y')",
+    "CASE WHEN {} < {} THEN {} ELSE {} END",
+    "STRUCT({} AS p, {} AS q).q",
+    "[{}, {}][OFFSET(1)]",
+    "MIN({}) OVER (PARTITION BY {})",
+    "CAST((SELECT COUNT(*) FROM UNNEST(SPLIT({}, 'z'))) AS STRING)",
+]
+#: Forms around a relation `{r}` under the alias `{s}`, with names of their own.
+_INNER_FORMS = [
+    "(SELECT MAX({}) FROM {r} AS {s} WHERE {} > {})",
+    "IF(EXISTS(SELECT {} FROM {r} AS {s} WHERE {} > {}), 'y', 'n')",
+]
 
 
 @st.composite
 def _values(draw: st.DrawFn, depth: int, names: tuple[str, ...]) -> str:
     """An expression of type STRING over the names in reach."""
-
-    def value() -> str:
-        return draw(_values(depth - 1, names))
-
-    if depth == 0:
+    if depth == 0 or draw(st.integers(0, 4)) == 0:
         return draw(st.sampled_from([*names, "'x'"]))
-    form = draw(st.integers(0, 10))
-    match form:
-        case 0:
-            return f"CONCAT({value()}, {value()})"
-        case 1:
-            return f"IF({value()} > {value()}, {value()}, 'y')"
-        case 2:
-            return f"CASE WHEN {value()} < {value()} THEN {value()} ELSE {value()} END"
-        case 3:
-            return f"STRUCT({value()} AS p, {value()} AS q).q"
-        case 4:
-            return f"[{value()}, {value()}][OFFSET(1)]"
-        case 5:
-            return f"MIN({value()}) OVER (PARTITION BY {value()})"
-        case 6:
-            return f"CAST((SELECT COUNT(*) FROM UNNEST(SPLIT({value()}, 'z'))) AS STRING)"
-        case 7 | 8:
-            relation, columns = draw(_relations(depth - 1))
-            inner = (*names, *(f"s{depth}.{column}" for column in columns))
-            item, one, other = (draw(_values(depth - 1, inner)) for _ in range(3))
-            if form == 7:  # noqa: PLR2004
-                return f"(SELECT MAX({item}) FROM {relation} AS s{depth} WHERE {one} > {other})"
-            found = f"EXISTS(SELECT 1 FROM {relation} AS s{depth} WHERE {one} > {other})"
-            return f"IF({found}, 'y', 'n')"
-        case _:
-            return draw(st.sampled_from(names))
+    form = draw(st.sampled_from([*_FORMS, *_INNER_FORMS]))
+    relation, alias = "", f"s{depth}"
+    if form in _INNER_FORMS:
+        relation, columns = draw(_relations(depth - 1))
+        names = (*names, *(f"{alias}.{column}" for column in columns))
+    parts = [draw(_values(depth - 1, names)) for _ in range(form.count("{}"))]
+    return form.format(*parts, r=relation, s=alias)
 
 
 @st.composite
