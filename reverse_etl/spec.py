@@ -191,13 +191,15 @@ class SyncSpec(BaseModel):
         default = "gzip" if self.config.landing.format == "json" else "zstd"
         return self.config.landing.compression or default
 
+    def find_moment(self, partition: Partition) -> dt.datetime | None:
+        """The moment at which tables are read, also when it is yet to come; None: as they are."""
+        as_of = self.config.snapshot.as_of
+        return None if as_of == "query" else partition.window_end + as_of.delay
+
     def snapshot_moment(self, partition: Partition, *, now: dt.datetime) -> dt.datetime | None:
         """The moment at which tables are read; None: as they are. `ConfigError` if it is yet to come."""
-        as_of = self.config.snapshot.as_of
-        if as_of == "query":
-            return None
-        moment = partition.window_end + as_of.delay
-        if now < moment:
+        as_of, moment = self.config.snapshot.as_of, self.find_moment(partition)
+        if as_of != "query" and moment is not None and now < moment:
             raise ConfigError(
                 f"Partition '{partition.key}' is read as its tables stand at {moment.isoformat()} "
                 f"(snapshot.as_of: after_partition_end: {as_of.after_partition_end}), which is yet to "
@@ -207,30 +209,39 @@ class SyncSpec(BaseModel):
 
     def partition(self, key: str, *, now: dt.datetime) -> Partition:
         """The day `key`, or `ConfigError`: not a date, before the start, or not over yet at `now`."""
+        partition = self.find_day(key)
+        self.check_day(partition, now=now)
+        return partition
+
+    def find_day(self, key: str) -> Partition:
+        """The day `key`, whether it can be run or not; `ConfigError` when it is not a date."""
         timezone = zoneinfo.ZoneInfo(self.config.partitions.timezone)
         try:
             date = dt.datetime.strptime(key, "%Y-%m-%d").replace(tzinfo=timezone).date()
         except ValueError:
             raise ConfigError(f"Partition {key!r} is not a date such as 2026-11-19.") from None
-        start = self.config.partitions.start
-        if date < start:
-            raise ConfigError(
-                f"Partition '{key}' lies before the sync's start, {start}. Set partitions.start to "
-                "an earlier day if that day's data can still be computed."
-            )
-        partition = Partition(
+        return Partition(
             key=date.isoformat(),
             date=date,
             window_start=_midnight(date, timezone),
             window_end=_midnight(date + _DAY, timezone),
         )
+
+    def check_day(self, partition: Partition, *, now: dt.datetime) -> None:
+        """`ConfigError` when the day lies before the start, or is not over yet at `now`."""
+        timezone = zoneinfo.ZoneInfo(self.config.partitions.timezone)
+        start = self.config.partitions.start
+        if partition.date < start:
+            raise ConfigError(
+                f"Partition '{partition.key}' lies before the sync's start, {start}. Set partitions.start to "
+                "an earlier day if that day's data can still be computed."
+            )
         if now < partition.window_end:
             raise ConfigError(
-                f"Partition '{key}' is not over: it ends at {partition.window_end.isoformat()} "
+                f"Partition '{partition.key}' is not over: it ends at {partition.window_end.isoformat()} "
                 f"(timezone {self.config.partitions.timezone}). The latest complete day is "
                 f"{now.astimezone(timezone).date() - _DAY}."
             )
-        return partition
 
 
 def _midnight(date: dt.date, timezone: zoneinfo.ZoneInfo) -> dt.datetime:
