@@ -157,14 +157,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordGroup:
-    """Some records of a version read back, in order: encoded lines, without the newline.
-
-    `text` is the same lines as bytes, each with its newline, where they lay so in the store.
-    """
+    """Some records of a version read back, in order: encoded lines, without the newline."""
 
     lines: "pa.Array"
     bytes: int
-    text: memoryview | None = None
 
     def __repr__(self) -> str:
         return f"RecordGroup(rows={len(self.lines)}, bytes={self.bytes})"

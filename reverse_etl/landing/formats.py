@@ -36,7 +36,7 @@ def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
     if plan.file_format == "parquet":
         return _encode_parquet(plan, buckets)
     chunks = [piece.column(LINE).chunks for bucket in buckets for piece in bucket.pieces]
-    body = b"".join(_text_of(lines) for (lines,) in chunks)
+    body = b"".join(text_of(lines) for (lines,) in chunks)
     if plan.compression == "none":
         return body
     return bytes(igzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0))
@@ -115,10 +115,10 @@ def _copy_strings(body: bytes, ends: npt.NDArray[np.int64]) -> pa.Array:
 
 def join_lines(lines: pa.Array) -> memoryview:
     """Lines without newlines as bytes, each with its newline."""
-    return _text_of(pc.binary_join_element_wise(lines, pa.scalar("", lines.type), "\n"))
+    return text_of(pc.binary_join_element_wise(lines, pa.scalar("", lines.type), "\n"))
 
 
-def _text_of(lines: pa.Array) -> memoryview:
+def text_of(lines: pa.Array) -> memoryview:
     """The slice of the string buffer that these strings are: no copy, no loop."""
     width = np.int64 if pa.types.is_large_string(lines.type) else np.int32
     _, offset_buffer, value_buffer = lines.buffers()

@@ -12,13 +12,20 @@ from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
 from reverse_etl.landing.formats import join_lines
 from reverse_etl.landing.layout import MANIFEST, version_prefix
-from reverse_etl.landing.reading import read_groups
+from reverse_etl.landing.reading import check_objects, read_groups
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Manifest, RecordGroup
 from reverse_etl.progress import Meter
 
 
-def prove_landing(
+def prove_objects(store: ObjectStore, manifest: Manifest, *, threads: int, meter: Meter) -> None:
+    """`IntegrityError` unless the store holds exactly the manifest's objects, byte for byte."""
+    _check_listing(store, manifest)
+    for rows, size in check_objects(store, manifest, threads=threads):
+        meter.add(rows=rows, bytes=size)
+
+
+def prove_content(
     store: ObjectStore,
     manifest: Manifest,
     *,
@@ -27,9 +34,9 @@ def prove_landing(
     threads: int,
     meter: Meter,
 ) -> str:
-    """The content digest of what the store holds.
+    """The same, and that decoding them gives what was masked; returns the content digest of that.
 
-    `IntegrityError` unless that is exactly the manifest's objects, and in them what was masked.
+    For formats in which the lines that were masked are encoded once more on their way.
     """
     _check_listing(store, manifest)
     found = LineSum()
@@ -39,7 +46,7 @@ def prove_landing(
         try:
             for group in read_groups(store, manifest, engine=engine, threads=threads):
                 pending.append(pool.submit(_sum_group, engine, group))
-                content.update(join_lines(group.lines) if group.text is None else group.text)
+                content.update(join_lines(group.lines))
                 meter.add(rows=len(group.lines), bytes=group.bytes)
                 if len(pending) > threads:
                     found += pending.popleft().result()
@@ -47,7 +54,7 @@ def prove_landing(
                 found += pending.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    _check_sum(found, masked)
+    check_sum(found, masked, where="the store")
     return content.hexdigest()
 
 
@@ -57,15 +64,16 @@ def _sum_group(engine: Engine, group: RecordGroup) -> LineSum:
         return sum_from_row(fetch_row(cursor, f"SELECT {sum_columns('line')} FROM landed_lines"))
 
 
-def _check_sum(found: LineSum, masked: LineSum) -> None:
+def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
+    """`IntegrityError` unless what was found is what was masked."""
     if found.rows != masked.rows:
         raise IntegrityError(
-            f"{found.rows} records were found in the store; {masked.rows} were masked. "
+            f"{found.rows} records were found in {where}; {masked.rows} were masked. "
             "Nothing goes live; run again, and report this if it stays."
         )
     if found != masked:
         raise IntegrityError(
-            f"The store holds as many records as were masked, {found.rows}, but not the same ones: "
+            f"As many records were found in {where} as were masked, {found.rows}, but not the same ones: "
             f"{found.bytes} bytes where {masked.bytes} were masked, and another sum of their hashes. "
             "Nothing goes live; run again, and report this if it stays."
         )

@@ -53,9 +53,10 @@ class Spill:
         self._plan = plan
         self._ends = _cut_parts(plan, part_bytes=part_bytes)
         self._tables = [f"part_{number}" for number in range(len(self._ends))]
-        self._record = record_expression(plan.schema)
         self._key = key_expression(plan.schema.field(plan.key))
         self._is_json = plan.file_format == "json"
+        record = record_expression(plan.schema)
+        self._record = f"concat({record}, chr(10))" if self._is_json else record
         self._create()
 
     def add(self, cursor: Engine, masked: pa.Table) -> Added:
@@ -132,7 +133,7 @@ class Spill:
                 self._insert(cursor, table, encoded.slice(start, end - start))
 
     def _insert(self, cursor: Engine, table: str, records: pa.Table) -> None:
-        kept = f"concat({quote_identifier(LINE)}, chr(10))"
+        kept = quote_identifier(LINE)
         if not self._is_json:
             kept = ", ".join(quote_identifier(name) for name in self._plan.schema.names)
         cursor.register("encoded_batch", unslice(records))

@@ -11,9 +11,10 @@ from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
 from reverse_etl.landing.plan import LandingPlan
-from reverse_etl.landing.proof import prove_landing
+from reverse_etl.landing.proof import check_sum, prove_content, prove_objects
 from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.landing.spill import Added, Spill
+from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.masking.apply import Mask, mask_batch
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
@@ -27,9 +28,13 @@ _FRESH_STARTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandedContent:
-    """What was landed: the objects, and the line sum of the records as masked."""
+    """What was landed: the objects, and the line sum of the records as masked.
+
+    `content_digest` is None where it can only be taken from what is read back.
+    """
 
     lines: LineSum
+    content_digest: str | None
     objects: tuple[LandedObject, ...]
 
 
@@ -88,16 +93,22 @@ class LandingStage:
             spill = Spill(engine, plan, part_bytes=self._runtime.memory_limit_bytes // 2)
             tally = self._mask(snapshot, mask, spill, engine)
             _check_tally(tally, snapshot)
-            objects = self._write(plan, spill, tally)
-        return LandedContent(lines=tally.lines, objects=tuple(objects))
+            return self._write(plan, spill, tally, Witness(engine.cursor()))
 
-    def prove(self, manifest: Manifest, *, masked: LineSum) -> Manifest:
-        """Read every byte back, and add the content digest; `IntegrityError` unless it is what was masked."""
+    def prove(self, manifest: Manifest, *, content: LandedContent) -> Manifest:
+        """Read every byte back, and see to the content digest; `IntegrityError` unless all is there."""
         meter = Meter(stage="prove", report=self._report, rows_total=manifest.rows)
+        digest = content.content_digest or self._prove_content(manifest, content.lines, meter)
+        if content.content_digest is not None:
+            prove_objects(self._runtime.store, manifest, threads=self._threads, meter=meter)
+        self.seconds["prove"] = meter.finish()
+        return replace(manifest, content_digest=digest)
+
+    def _prove_content(self, manifest: Manifest, masked: LineSum, meter: Meter) -> str:
         with closing(
             open_engine(memory_limit_bytes=self._runtime.memory_limit_bytes, threads=1)
         ) as engine:
-            digest = prove_landing(
+            return prove_content(
                 self._runtime.store,
                 manifest,
                 masked=masked,
@@ -105,8 +116,6 @@ class LandingStage:
                 threads=self._threads,
                 meter=meter,
             )
-        self.seconds["prove"] = meter.finish()
-        return replace(manifest, content_digest=digest)
 
     def _mask(self, snapshot: Snapshot, mask: Mask, spill: Spill, engine: Engine) -> _Tally:
         tally = _Tally()
@@ -149,22 +158,36 @@ class LandingStage:
         self.seconds["mask"] = meter.finish()
         return tally
 
-    def _write(self, plan: LandingPlan, spill: Spill, tally: _Tally) -> list[LandedObject]:
+    def _write(
+        self, plan: LandingPlan, spill: Spill, tally: _Tally, witness: Witness
+    ) -> LandedContent:
         meter = Meter(stage="land", report=self._report, rows_total=plan.rows)
         duplicates = DuplicateCounter()
+        is_json = plan.file_format == "json"
         batches = spill.read_ordered(row_bytes=tally.lines.bytes / max(1, tally.lines.rows))
-        buckets = cut_buckets(batches, buckets=plan.buckets, duplicates=duplicates)
+        watched = witness.watch(batches) if is_json else batches
+        buckets = cut_buckets(watched, buckets=plan.buckets, duplicates=duplicates)
         objects = write_objects(
             self._runtime.store, plan, buckets, threads=self._threads, meter=meter
         )
-        if duplicates.rows:
-            raise DataError(
-                f"{duplicates.rows} records have a key that another record has, as masked in column "
-                f"'{plan.key}'. A key finds one record: group by it in the query, or choose a rule "
-                "that keeps keys apart (keep, hmac)."
-            )
+        if is_json:
+            check_sum(witness.lines, tally.lines, where="what went to the writers")
+        _check_duplicates(duplicates, plan)
         self.seconds["land"] = meter.finish()
-        return objects
+        return LandedContent(
+            lines=tally.lines,
+            content_digest=witness.content_digest if is_json else None,
+            objects=tuple(objects),
+        )
+
+
+def _check_duplicates(duplicates: DuplicateCounter, plan: LandingPlan) -> None:
+    if duplicates.rows:
+        raise DataError(
+            f"{duplicates.rows} records have a key that another record has, as masked in column "
+            f"'{plan.key}'. A key finds one record: group by it in the query, or choose a rule "
+            "that keeps keys apart (keep, hmac)."
+        )
 
 
 def _check_tally(tally: _Tally, snapshot: Snapshot) -> None:

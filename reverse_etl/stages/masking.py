@@ -97,6 +97,16 @@ def mask_snapshot(
     )
 
 
+def find_unchanged(spec: SyncSpec, partition: Partition, runtime: Runtime) -> str | None:
+    """The day's version, if to mask the snapshot that is pinned would leave things as they are."""
+    try:
+        inputs = _gather(spec, partition, runtime)
+    except ConfigError:
+        return None  # nothing is pinned, or something else than is asked for now
+    manifest = _find_committed(spec, partition, runtime, inputs)
+    return None if manifest is None else manifest.version
+
+
 def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
     snapshot = find_snapshot(runtime.store, spec.name, partition.key)
     if snapshot is None:
@@ -170,7 +180,7 @@ def _land(
     stage = LandingStage(runtime, source=source, report=report)
     content = stage.land(inputs.snapshot, mask=mask, plan=plan)
     manifest = _build_manifest(inputs, plan, content, now=runtime.now(), run_id=run_id)
-    return stage.prove(manifest, masked=content.lines), stage.seconds
+    return stage.prove(manifest, content=content), stage.seconds
 
 
 def _build_manifest(

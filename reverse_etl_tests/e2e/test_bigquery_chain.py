@@ -42,6 +42,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(warehouse: Path) -> Iterator[BigQueryServer]:
     """BigQuery with the same tables."""
     with BigQueryServer() as started:
+        started.now = NOW
         started.create_dataset("staging")
         started.copy_duckdb(warehouse)
         yield started
