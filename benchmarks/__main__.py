@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import bigquery
 from benchmarks.sample import build_benchmark_warehouse
 
 _USUAL_USERS = 50_000
@@ -22,6 +23,9 @@ _LOADS = 3
 def main() -> None:
     """Run every benchmark and print the tables; with --json, one JSON object instead."""
     parser = argparse.ArgumentParser(prog="make bench BENCH_ARGS=...")
+    parser.add_argument(
+        "part", nargs="?", choices=("all", "sync", "bigquery"), default="all", help="what to run"
+    )
     parser.add_argument("--users", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--formats", nargs="+", default=["json", "parquet"])
     parser.add_argument(
@@ -31,14 +35,25 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(stderr=arguments.json, width=100)
     with tempfile.TemporaryDirectory(prefix="reverse-etl-bench-", dir=arguments.folder) as folder:
-        result = _run_all(Path(folder), arguments.users, arguments.formats, console)
+        result = _run_parts(Path(folder), arguments, console)
     if arguments.json:
         print(json.dumps(result, indent=1))
     else:
         _print(console, result)
 
 
-def _run_all(
+def _run_parts(folder: Path, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    result: dict[str, Any] = {"machine": machine}
+    if arguments.part != "bigquery":
+        result["sync"] = _run_sync(folder, arguments.users, arguments.formats, console)
+    if arguments.part != "sync":
+        plan = bigquery.FULL if arguments.part == "bigquery" else bigquery.SHORT
+        result["bigquery"] = bigquery.run(folder, plan, console)
+    return result
+
+
+def _run_sync(
     folder: Path, users: list[int], formats: list[str], console: Console
 ) -> dict[str, Any]:
     chains = []
@@ -55,7 +70,6 @@ def _run_all(
     arguments = ["--warehouse", str(warehouse), "--users", str(_USUAL_USERS)]
     usual = _run_module("benchmarks.usual", folder, arguments)
     return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "chains": chains,
         "usual": usual,
         "definitions_seconds": _time_definitions(),
@@ -93,6 +107,13 @@ def _time_python(code: str) -> float:
 
 def _print(console: Console, result: dict[str, Any]) -> None:
     console.print(f"\n{result['machine']}")
+    if "sync" in result:
+        _print_sync(console, result["sync"])
+    if "bigquery" in result:
+        bigquery.print_result(console, result["bigquery"])
+
+
+def _print_sync(console: Console, result: dict[str, Any]) -> None:
     table = Table("step", "format", "users", "seconds", "users/s", "peak MiB", "of it (s)")
     for chain in result["chains"]:
         _add_chain(table, chain)

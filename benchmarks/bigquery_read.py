@@ -1,4 +1,4 @@
-"""One way of reading a table of the test server, in a process of its own: `python -m benchmarks.bigquery_read`.
+"""One way of reading a table of the test server: `python -m benchmarks.bigquery_read`.
 
 Prints one JSON object: rows, seconds, CPU seconds of this process, and its peak memory.
 """
@@ -27,72 +27,81 @@ from reverse_etl.sources.bigquery.options import BigQueryOptions
 from reverse_etl.sources.bigquery.reading import StorageReader
 
 _NOW = dt.datetime(2026, 11, 19, 6, tzinfo=dt.UTC)
-_THREADS = 4
+_PATIENCE_SECONDS = 60.0
 
 
-def read_ours(connection: Connection, options: BigQueryOptions, table: str) -> int:
+Way = Callable[[Connection, BigQueryOptions, str, int | None], int]
+
+
+def read_ours(
+    connection: Connection, options: BigQueryOptions, table: str, rows: int | None
+) -> int:
     """Our reader: splits on as many threads as there are streams, as masking reads them."""
+    del rows
     reader = StorageReader(connection, options)
     snapshot = _describe(connection, table)
 
     def count(split: Split) -> int:
-        rows = 0
-        with closing(reader.read(snapshot, split)) as batches:
-            for batch in batches:
-                rows += batch.num_rows
-        return rows
+        with closing(reader.read(snapshot, split)) as tables:
+            return sum(table.num_rows for table in tables)
 
     dataset, name = table.split(".")
     splits = reader.plan(
         snapshot, f"projects/{connection.project}/datasets/{dataset}/tables/{name}"
     )
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(options.preferred_streams) as pool:
         return sum(pool.map(count, splits))
 
 
-def read_iterable(connection: Connection, options: BigQueryOptions, table: str) -> int:
+def read_iterable(
+    connection: Connection, options: BigQueryOptions, table: str, rows: int | None
+) -> int:
     """Google's fastest way with bounded memory: record batches out of a queue, from as many streams."""
+    del rows
     with grpc.insecure_channel(
         options.storage_endpoint, options=[("grpc.max_receive_message_length", -1)]
     ) as channel:
         storage = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
-        rows = connection.client.list_rows(table, timeout=60)
-        batches = rows.to_arrow_iterable(
+        batches = connection.client.list_rows(table, timeout=_PATIENCE_SECONDS).to_arrow_iterable(
             bqstorage_client=storage, max_stream_count=options.preferred_streams
         )
         return sum(batch.num_rows for batch in batches)
 
 
-def read_rest(connection: Connection, options: BigQueryOptions, table: str) -> int:
-    """The row iterator over REST: Python values, one row after the other."""
+def read_rest(
+    connection: Connection, options: BigQueryOptions, table: str, rows: int | None
+) -> int:
+    """The row iterator over REST: Python values, one row after the other; the first `rows` of them."""
     del options
-    return sum(1 for _ in connection.client.list_rows(table, timeout=60))
+    iterator = connection.client.list_rows(table, max_results=rows, timeout=_PATIENCE_SECONDS)
+    return sum(1 for _ in iterator)
 
 
-_WAYS: dict[str, Callable[[Connection, BigQueryOptions, str], int]] = {
+_WAYS: dict[str, Way] = {
     "ours": read_ours,
     "iterable": read_iterable,
     "rest": read_rest,
 }
 
 
-def run(way: str, options: BigQueryOptions, table: str, *, warm: bool) -> dict[str, Any]:
+def run(
+    way: str, options: BigQueryOptions, table: str, *, rows: int | None, warm: bool
+) -> dict[str, Any]:
     """Read the table once; `warm` reads it once before, unmeasured."""
     read = _WAYS[way]
     with closing(Connection(options)) as connection:
         if warm:
-            read(connection, options, table)
+            read(connection, options, table, rows)
         with measured() as measure:
             started = time.process_time()
-            rows = read(connection, options, table)
+            count = read(connection, options, table, rows)
             cpu_seconds = time.process_time() - started
     return {
         "way": way,
-        "rows": rows,
+        "rows": count,
         "seconds": measure.seconds,
         "cpu_seconds": cpu_seconds,
         "peak_mib": measure.peak_mib,
-        "arrow_peak_mib": pa.default_memory_pool().max_memory() / (1 << 20),
     }
 
 
@@ -124,6 +133,7 @@ def main() -> None:
     parser.add_argument("--storage-endpoint", required=True)
     parser.add_argument("--project", required=True)
     parser.add_argument("--table", required=True)
+    parser.add_argument("--rows", type=int)
     parser.add_argument("--warm", action="store_true")
     arguments = parser.parse_args()
     options = BigQueryOptions(
@@ -133,7 +143,8 @@ def main() -> None:
         storage_endpoint=arguments.storage_endpoint,
         anonymous=True,
     )
-    print(json.dumps(run(arguments.way, options, arguments.table, warm=arguments.warm)))
+    result = run(arguments.way, options, arguments.table, rows=arguments.rows, warm=arguments.warm)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

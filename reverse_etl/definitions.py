@@ -1,4 +1,4 @@
-"""The composition root: every sync under `defs/`, and the resources of the profile.
+"""The composition root: every sync under `defs/`, the resources and sensors of the profile.
 
 Loading reads REVERSE_ETL_PROFILE and nothing else of the environment, and opens no connection.
 """
@@ -10,14 +10,16 @@ import dagster as dg
 
 import reverse_etl.defs
 from reverse_etl.resources import build_resources
+from reverse_etl.sensors import build_sensors
 from reverse_etl.settings import load_profile
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """All definitions of this code location."""
+    profile = load_profile()
     common = dg.Definitions(
-        resources=build_resources(load_profile()),
+        resources=build_resources(profile),
         # The steps of a sync wait for each other and use all threads each: a process for every one
         # would only add its start. What isolates runs from each other is the run launcher.
         executor=dg.in_process_executor,
@@ -32,4 +34,4 @@ def defs() -> dg.Definitions:
         # Of the framework's own calls, and of backfill policies, which have been beta for years.
         warnings.simplefilter("ignore", dg.BetaWarning)
         syncs = tree.build_defs(tree.defs_module_path)
-    return dg.Definitions.merge(syncs, common)
+    return dg.Definitions.merge(syncs, build_sensors(profile), common)

@@ -20,7 +20,9 @@ from reverse_etl.spec import SyncSpec
 from reverse_etl.stages.extracting import pin_snapshot
 from reverse_etl.stages.listing import VersionLine, list_committed
 from reverse_etl.stages.masking import mask_snapshot
+from reverse_etl.stages.planning import plan_partition
 from reverse_etl.stages.publishing import publish_version
+from reverse_etl.stages.run_plan import RunPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,15 @@ def run_sync(
         masked=mask_and_land(spec, partition, runtime, run_id=run_id, report=report),
         cache=publish(spec, partition, runtime, run_id=run_id, report=report),
     )
+
+
+def plan_run(spec: SyncSpec, partition: Partition, runtime: Runtime) -> RunPlan:
+    """What `run_sync` would do, cost and be stopped by; nothing is written, read as rows, or paid.
+
+    `partition` may be one that cannot be run: `SyncSpec.find_day` gives it.
+    """
+    with locate(sync=spec.name, partition=partition.key):
+        return plan_partition(spec, partition, runtime)
 
 
 def list_versions(spec: SyncSpec, runtime: Runtime) -> list[VersionLine]:

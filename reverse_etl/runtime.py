@@ -124,6 +124,8 @@ def build_bigquery_options(settings: Settings) -> BigQueryOptions:
         in_flight_bytes=settings.bigquery_in_flight_mb * _MIB,
         stall_seconds=settings.bigquery_stall_seconds,
         staging_readers=settings.bigquery_staging_readers,
+        watch_minutes=settings.bigquery_watch_minutes,
+        watch_slot_hours=settings.bigquery_watch_slot_hours,
         prices=Prices(
             query_per_tib=settings.bigquery_price_per_tib,
             read_per_tib=settings.bigquery_read_price_per_tib,

@@ -241,6 +241,18 @@ class Settings:
         default=60.0,
         parse=_parse_amount,
     )
+    bigquery_watch_minutes: int | None = _variable(
+        "REVERSE_ETL_BIGQUERY_WATCH_MINUTES",
+        "The sensor `bigquery_watch` cancels a query of ours that has been under way longer, waiting for "
+        "slots included. Unset: no limit.",
+        parse=_parse_count,
+    )
+    bigquery_watch_slot_hours: int | None = _variable(
+        "REVERSE_ETL_BIGQUERY_WATCH_SLOT_HOURS",
+        "The sensor `bigquery_watch` cancels a query of ours that has used more slot-hours. Unset: no "
+        "limit.",
+        parse=_parse_count,
+    )
     bigquery_price_per_tib: float = _variable(
         "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB",
         "USD for a TiB that a query bills (on-demand), for estimates.",

@@ -53,6 +53,13 @@ class SourceConfig(_Config):
     kind: Literal["duckdb", "bigquery"] | None = Field(
         default=None, description="The profile's source unless given."
     )
+    monthly_budget_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="USD that the sync's queries of one calendar month (UTC) may cost; extract refuses "
+        "to exceed it. For sources that charge.",
+    )
 
 
 _MOMENT = re.compile(r"(\d{1,4})(m|h|d)")
@@ -218,13 +225,11 @@ class SyncSpec(BaseModel):
         timezone = zoneinfo.ZoneInfo(self.config.partitions.timezone)
         try:
             date = dt.datetime.strptime(key, "%Y-%m-%d").replace(tzinfo=timezone).date()
-        except ValueError:
+            window = (_midnight(date, timezone), _midnight(date + _DAY, timezone))
+        except (ValueError, OverflowError):  # the calendar's first and last day end outside of it
             raise ConfigError(f"Partition {key!r} is not a date such as 2026-11-19.") from None
         return Partition(
-            key=date.isoformat(),
-            date=date,
-            window_start=_midnight(date, timezone),
-            window_end=_midnight(date + _DAY, timezone),
+            key=date.isoformat(), date=date, window_start=window[0], window_end=window[1]
         )
 
     def check_day(self, partition: Partition, *, now: dt.datetime) -> None:

@@ -15,7 +15,7 @@ GOLDEN = Path(__file__).parent / "golden" / "definitions.json"
 
 
 def describe_definitions(definitions: dg.Definitions) -> dict[str, Any]:
-    """Assets, jobs, schedules and resources by name, without what changes with their text."""
+    """Assets, jobs, schedules, sensors and resources by name, without what changes with their text."""
     repository = definitions.get_repository_def()
     pools = {
         key.to_user_string(): assets.op.pool
@@ -40,6 +40,13 @@ def describe_definitions(definitions: dg.Definitions) -> dict[str, Any]:
                 "status": schedule.default_status.value,
             }
             for schedule in sorted(repository.schedule_defs, key=lambda schedule: schedule.name)
+        },
+        "sensors": {
+            sensor.name: {
+                "every_seconds": sensor.minimum_interval_seconds,
+                "status": sensor.default_status.value,
+            }
+            for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
         },
         "resources": sorted(definitions.resources or {}),
     }

@@ -125,6 +125,27 @@ def test_cloud_profile_shows_cloud_kinds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {"bigquery", "s3", "runtime"} <= set(described["resources"])
 
 
+def test_cloud_profile_watches_bigquery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sensor runs unless somebody stops it: a limit that is set is a limit that holds."""
+    monkeypatch.setenv("REVERSE_ETL_PROFILE", "cloud")
+    definitions = defs()
+
+    described = describe_definitions(definitions)
+
+    dg.Definitions.validate_loadable(definitions)
+    assert described["sensors"] == {"bigquery_watch": {"every_seconds": 60, "status": "RUNNING"}}
+    assert described["assets"]["reverse_etl/bigquery_watch"]["external"] is True
+
+
+def test_cloud_profile_reads_no_other_setting(tmp_path: Path) -> None:
+    """Whether there is a limit, the sensor's tick finds out."""
+    loaded = load_fresh(
+        tmp_path, REVERSE_ETL_PROFILE="cloud", REVERSE_ETL_BIGQUERY_WATCH_MINUTES="soon"
+    )
+
+    assert loaded.returncode == 0, loaded.stderr
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize(
     "command",

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": FLOOR | {"runtime", "spec", "stages"},
 }
 #: What stands above the pipeline may import everything below it.
-ABOVE = {"resources", "components", "checks", "definitions", "cli", "embedded"}
+ABOVE = {"resources", "components", "checks", "sensors", "definitions", "cli", "embedded"}
 
 #: Clients that take long to import, and the places that may import them at their top.
 HEAVY = {"boto3", "botocore", "google", "dagster_gcp", "dagster_aws", "pandas", "obstore"}

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_run(commands)
+    _add_plan(commands)
     _add_read(commands)
     _add_versions(commands)
     _add_syncs(commands)
@@ -49,12 +50,19 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "Runs the three steps that Dagster runs as assets, in order, and shows progress on stderr.",
     )
     _add_sync(command)
-    command.add_argument(
-        "--partition",
-        required=True,
-        metavar="DAY",
-        help="the day, such as 2026-11-19, in the sync's timezone; it has to be over",
+    _add_partition(command)
+
+
+def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "plan",
+        "say what a run would do, cost and be stopped by",
+        "Asks source, store and Redis what a run of this day would take, and prints everything that "
+        "would stop it. Nothing is written or paid. The exit code is 1 when something would stop it.",
     )
+    _add_sync(command)
+    _add_partition(command)
 
 
 def _add_read(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -123,4 +131,13 @@ def _add_command(
 def _add_sync(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "sync", metavar="SYNC", help="the sync's name; `reverse-etl syncs` lists them"
+    )
+
+
+def _add_partition(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--partition",
+        required=True,
+        metavar="DAY",
+        help="the day, such as 2026-11-19, in the sync's timezone; it has to be over",
     )

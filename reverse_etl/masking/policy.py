@@ -9,10 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 
-from reverse_etl.errors import ConfigError, PolicyError
+from reverse_etl.errors import ConfigError, PolicyError, ReverseEtlError
 from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.rules import MaskContext, Rule
 from reverse_etl.sql import check_column_name
@@ -106,19 +107,36 @@ def resolve_policy(
     check_rules(rules, key=key)
     _check_columns(rules, schema.names)
     _check_guarded(rules, guarded or {})
-    columns = []
-    for rule in rules:
-        source = schema.field(rule.name)
-        _check_type(rule, source)
-        if rule.leaves:
-            columns.append(MaskedColumn(rule=rule, source=source, landed=rule.output_field(source)))
+    columns = (_resolve_column(rule, schema.field(rule.name)) for rule in rules)
     policy = Policy(
         key=key,
-        columns=tuple(columns),
+        columns=tuple(column for column in columns if column is not None),
         dropped=tuple(rule.name for rule in rules if not rule.leaves),
     )
-    _check_key(policy)
+    _check_key(policy.landed_schema.field(key))
     return policy
+
+
+def find_refusals(
+    rules: Sequence[Rule], *, key: str, schema: pa.Schema, guarded: Mapping[str, str]
+) -> list[ReverseEtlError]:
+    """Everything that `resolve_policy` would refuse, not only what it meets first; none: it resolves."""
+
+    def check_column(rule: Rule) -> None:
+        column = _resolve_column(rule, schema.field(rule.name))
+        if column is not None and rule.name == key:
+            _check_key(column.landed)
+
+    checks = [partial(_check_columns, rules, schema.names), partial(_check_guarded, rules, guarded)]
+    once = {name for name, count in Counter(schema.names).items() if count == 1}
+    checks += [partial(check_column, rule) for rule in rules if rule.name in once]
+    refusals = []
+    for check in checks:
+        try:
+            check()
+        except ReverseEtlError as error:
+            refusals.append(error)
+    return refusals
 
 
 def resolve_pinned_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
@@ -139,7 +157,12 @@ def resolve_pinned_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema)
 
 def check_masking_key(policy: Policy, key: MaskingKey | None) -> None:
     """`ConfigError` when a rule needs a key and there is none: there is no unkeyed form."""
-    needing = [column.rule.name for column in policy.columns if column.rule.needs_key]
+    require_masking_key([column.rule for column in policy.columns], key)
+
+
+def require_masking_key(rules: Iterable[Rule], key: MaskingKey | None) -> None:
+    """The same for rules that may not have been resolved."""
+    needing = [rule.name for rule in rules if rule.needs_key]
     if needing and key is None:
         raise ConfigError(
             f"No masking key is configured, and columns {_join(needing)} need one. Set "
@@ -201,11 +224,18 @@ def _check_type(rule: Rule, source: pa.Field) -> None:
         )
 
 
-def _check_key(policy: Policy) -> None:
-    landed = policy.landed_schema.field(policy.key)
+def _resolve_column(rule: Rule, source: pa.Field) -> MaskedColumn | None:
+    """How one column leaves; None when it is dropped."""
+    _check_type(rule, source)
+    if not rule.leaves:
+        return None
+    return MaskedColumn(rule=rule, source=source, landed=rule.output_field(source))
+
+
+def _check_key(landed: pa.Field) -> None:
     if type_kind(landed) not in {Kind.STRING, Kind.INT64}:
         raise PolicyError(
-            f"The key column '{policy.key}' lands as {bigquery_type_name(landed)}; a key is STRING or "
+            f"The key column '{landed.name}' lands as {bigquery_type_name(landed)}; a key is STRING or "
             "INT64. Cast it in the query, or use rule hmac."
         )
 

@@ -3,13 +3,16 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
 
+from reverse_etl.errors import ReverseEtlError
 from reverse_etl.model import Partition, QueryJob, Snapshot, Split
+from reverse_etl.sources.bigquery.options import Prices
+from reverse_etl.sources.spending import Spending
 
 #: The only values that reach a query, all as named parameters.
 PARAMETER_NAMES = frozenset({"partition_date", "window_start", "window_end"})
@@ -31,12 +34,49 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastRequest:
+    """A pin that nobody has asked for yet: the fields mean what they do in `PinRequest`.
+
+    `columns` are those that leave, by the sync's rules; the query may not have them all.
+    """
+
+    sync: str
+    partition: Partition
+    query: str
+    columns: Sequence[str]
+    as_of: dt.datetime | None = None
+    budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a source says of such a pin. Nothing was written, read or paid.
+
+    `stops` is everything in the source that would stop it. `description` is None where the query's
+    columns are not known. Bytes are those of the columns that leave alone (of all columns where the
+    query has not all of these); None: not known, or nothing is charged. `prices` is None for a source
+    that charges nothing. `staged_in` is where the rows would lie, as people write it. `spending` is
+    None where no budget is set, or it could not be looked up.
+    """
+
+    description: Description | None
+    stops: tuple[ReverseEtlError, ...] = ()
+    bytes_to_process: int | None = None
+    bytes_to_bill: int | None = None
+    bytes_limit: int | None = None
+    prices: Prices | None = None
+    staged_in: str | None = None
+    spending: Spending | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinRequest:
     """Everything a source needs to pin one partition of one sync.
 
     `schema` holds the columns that leave, in canonical types; no other column is pinned. `as_of` is
     the moment at which tables are read; None reads them as they are. `run_id` is the same for a run
-    and its retries, and for nothing else.
+    and its retries, and for nothing else. `budget_usd` is what the sync's queries of a calendar month
+    may cost; None: whatever they do.
     """
 
     snapshot_id: str
@@ -49,6 +89,7 @@ class PinRequest:
     pinned_at: dt.datetime
     expires_at: dt.datetime
     as_of: dt.datetime | None = None
+    budget_usd: float | None = None
 
     @property
     def query_fingerprint(self) -> str:
@@ -95,8 +136,15 @@ class Source(Protocol):
         """
         ...
 
+    def foresee(self, request: ForecastRequest) -> Forecast:
+        """What a pin would take and all that would stop it, which is returned, not raised."""
+        ...
+
     def pin(self, request: PinRequest) -> Snapshot:
-        """Run the query and pin its rows; `TransientError` when the warehouse is away or busy."""
+        """Run the query and pin its rows; `TransientError` when the warehouse is away or busy.
+
+        `ConfigError` before anything is paid when the query would exceed the request's budget.
+        """
         ...
 
     def is_readable(self, snapshot: Snapshot) -> bool:
@@ -124,6 +172,13 @@ class Source(Protocol):
 
     def find_job(self, snapshot: Snapshot) -> QueryJob | None:
         """The job that pinned it, as it stands in the snapshot's token; None if none was paid."""
+        ...
+
+    def find_spending(self, sync: str) -> Spending | None:
+        """What the sync's queries have cost this calendar month; None for a source that charges nothing.
+
+        `reverse_etl.sources.spending.check_budget` compares it with a budget.
+        """
         ...
 
     def describe_location(self, snapshot: Snapshot) -> str:

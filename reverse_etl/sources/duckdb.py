@@ -12,10 +12,17 @@ import pyarrow as pa
 from reverse_etl.engine import guarded
 from reverse_etl.errors import ConfigError, DataError, NotFoundError, TransientError
 from reverse_etl.model import Partition, Snapshot, Split
-from reverse_etl.sources.base import PARAMETER_NAMES, Description, PinRequest
+from reverse_etl.sources.base import (
+    PARAMETER_NAMES,
+    Description,
+    Forecast,
+    ForecastRequest,
+    PinRequest,
+)
 from reverse_etl.sources.dialect import SESSION_SETTINGS, explain_stop, transpile_query
 from reverse_etl.sources.duckdb_types import canonical_column, find_refusal, rename_type
 from reverse_etl.sources.snapshot_files import Build, SnapshotFiles
+from reverse_etl.sources.stops import Stops
 from reverse_etl.sql import quote_identifier, quote_literal
 from reverse_etl.types import canonical_field
 
@@ -29,6 +36,7 @@ _TABLE = "pinned"
 # Names of databases that no schema of a warehouse has: DuckDB calls `x.y` ambiguous when `x` is both.
 _WAREHOUSE = "reverse_etl_warehouse"
 _SNAPSHOT = "reverse_etl_snapshot"
+_SNAPSHOTS = ".snapshots"
 _ABOUT_THE_TEXT = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 
@@ -39,7 +47,7 @@ class DuckDBSource:
 
     def __init__(self, path: Path, *, memory_limit_bytes: int, threads: int) -> None:
         self._path = path.absolute()
-        self._files = SnapshotFiles(self._path.with_name(self._path.name + ".snapshots"))
+        self._files = SnapshotFiles(self._path.with_name(self._path.name + _SNAPSHOTS))
         self._memory_limit_bytes = memory_limit_bytes
         self._threads = threads
 
@@ -65,6 +73,16 @@ class DuckDBSource:
             for field, kind in zip(schema, kinds, strict=True)
         ]
         return Description(schema=pa.schema(fields))
+
+    def foresee(self, request: ForecastRequest) -> Forecast:
+        """The description, and the folder of snapshots; a file charges nothing."""
+        stops = Stops()
+        stops.collect(lambda: _refuse_the_past(request.as_of))
+        described = stops.collect(
+            lambda: self.describe(query=request.query, partition=request.partition)
+        )
+        folder = f"{self._path.name}{_SNAPSHOTS}/"
+        return Forecast(description=described, stops=tuple(stops.found), staged_in=folder)
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Run the query into a private file, which appears when it is whole."""
@@ -131,6 +149,10 @@ class DuckDBSource:
     def find_job(self, snapshot: Snapshot) -> None:
         """There is none: a file charges nothing."""
         del snapshot
+
+    def find_spending(self, sync: str) -> None:
+        """Nothing: a file charges nothing."""
+        del sync
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """The snapshot's file, relative to the warehouse's folder."""

@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, NotFoundError
 from reverse_etl.model import Partition, Snapshot, Split
-from reverse_etl.sources.base import Description, PinRequest
+from reverse_etl.sources.base import Description, Forecast, ForecastRequest, PinRequest
 from reverse_etl.sources.carrying import carry_table
+from reverse_etl.sources.stops import Stops
 from reverse_etl.types import canonical_field
 
 
@@ -40,6 +41,14 @@ class MemorySource:
             raise ConfigError("The query does not fit the warehouse: there is no table for it.")
         schema = pa.schema([canonical_field(field) for field in self.tables[query].schema])
         return Description(schema=schema)
+
+    def foresee(self, request: ForecastRequest) -> Forecast:
+        """The description; a table here costs nothing."""
+        stops = Stops()
+        described = stops.collect(
+            lambda: self.describe(query=request.query, partition=request.partition)
+        )
+        return Forecast(description=described, stops=tuple(stops.found), staged_in="memory://")
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Keep the columns asked for, as they are now."""
@@ -94,6 +103,10 @@ class MemorySource:
     def find_job(self, snapshot: Snapshot) -> None:
         """There is none."""
         del snapshot
+
+    def find_spending(self, sync: str) -> None:
+        """Nothing."""
+        del sync
 
     def describe_location(self, snapshot: Snapshot) -> str:
         """A name only."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reverse_etl.errors import ConfigError
 
-# What separates two sums that are the same but for how they were added up.
+# Sums that differ by less are the same, added up in another order.
 _DIGITS = 9
 
 
@@ -28,9 +28,7 @@ class Spending:
         """A sentence without its end: what was spent, on how many queries, whose."""
         whose = "of all accounts" if self.everybody else "of this account alone"
         more = f", {self.unfinished} under way" if self.unfinished else ""
-        return (
-            f"{format_usd(self.cost_usd)} USD in {self.month} (UTC), {self.queries} queries{more}, {whose}"
-        )
+        return f"{format_usd(self.cost_usd)} USD in {self.month} (UTC), {self.queries} queries{more}, {whose}"
 
 
 def check_budget(spending: Spending, *, next_cost_usd: float, budget_usd: float) -> None:
@@ -39,9 +37,8 @@ def check_budget(spending: Spending, *, next_cost_usd: float, budget_usd: float)
     A query of the sync that is still under way is taken to cost as much as the next one: it asks the
     same of another day.
     """
-    expected = (1 + spending.unfinished) * next_cost_usd
-    total = round(spending.cost_usd + expected, _DIGITS)
-    if total <= budget_usd:
+    total = spending.cost_usd + (1 + spending.unfinished) * next_cost_usd
+    if round(total - budget_usd, _DIGITS) <= 0:
         return
     raise ConfigError(
         f"The sync's queries have cost {spending.summary()}. With this one, which would cost about "
@@ -53,4 +50,4 @@ def check_budget(spending: Spending, *, next_cost_usd: float, budget_usd: float)
 
 def format_usd(amount: float) -> str:
     """`1,234.50`; four digits behind the point below one dollar, where queries usually are."""
-    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
+    return f"{amount:.4f}" if 0 < amount < 1 else f"{amount:,.2f}"

@@ -71,6 +71,7 @@ def _plan(
         pinned_at=now,
         expires_at=now + dt.timedelta(hours=runtime.settings.snapshot_ttl_hours),
         as_of=as_of,
+        budget_usd=spec.config.source.monthly_budget_usd,
     )
 
 

@@ -30,7 +30,7 @@ class Jobs:
         self.closing = False
         self._catalog = catalog
         self._faults = faults
-        self._user = user
+        self.user = user
         self._runner = QueryRunner(catalog, engine, check=faults.permissions.check_query)
         self._results = Results(catalog, engine, self._runner, faults.permissions)
         self._lock = threading.Lock()
@@ -46,6 +46,8 @@ class Jobs:
             job.state = "DONE"
             return job
         with self._lock:
+            if self.closing:
+                raise ApiError("backendError", "The server of the tests is closing")
             if job.job_id in self.by_id:
                 raise already_exists("Job", self.by_id[job.job_id].full_name)
             self.by_id[job.job_id] = job
@@ -84,7 +86,8 @@ class Jobs:
 
     def close(self) -> None:
         """End every job and wait for its thread."""
-        self.closing = True
+        with self._lock:
+            self.closing = True
         for job in list(self.by_id.values()):
             job.interrupted.set()
         for thread in self._threads:
@@ -104,7 +107,7 @@ class Jobs:
             project=self._catalog.project,
             location=reference.get("location") or self._guess_location(configuration["query"]),
             configuration=configuration,
-            user_email=self._user,
+            user_email=self.user,
             created_at=self._catalog.clock.now(),
             dry_run=bool(configuration.get("dryRun")),
         )

@@ -95,6 +95,17 @@ def test_dataset_lets_its_tables_expire(bigquery_server: BigQueryServer) -> None
     assert table.expires_at == NOW + HOUR
 
 
+def test_permissions_can_be_asked_for(client: Any, bigquery_server: BigQueryServer) -> None:
+    """What was not taken away is there."""
+    bigquery_server.create_table("shop.users", pa.table({"id": [1]}))
+    bigquery_server.faults.deny("bigquery.tables.getData", resource="shop.users")
+    table = client.get_table("shop.users")
+
+    answer = client.test_iam_permissions(table, ["bigquery.tables.get", "bigquery.tables.getData"])
+
+    assert answer == {"permissions": ["bigquery.tables.get"]}
+
+
 def test_deleted_table_is_not_found(client: Any, bigquery_server: BigQueryServer) -> None:
     """Deleting removes it; deleting again says so."""
     bigquery_server.create_table("shop.users", pa.table({"id": [1]}))

@@ -100,6 +100,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "schedule of another type": {"schedule": "05:30"},
     "too few versions": {"cache": {"keep_versions": 1}},
     "too many bucket rows": {"landing": {"bucket_rows": 10**7}},
+    "monthly budget": {"source": {"query": "q", "monthly_budget_usd": 50}},
+    "no monthly budget": {"source": {"query": "q", "monthly_budget_usd": None}},
+    "budget of nothing": {"source": {"query": "q", "monthly_budget_usd": 0}},
     "unknown attribute": {"colums": []},
 }
 

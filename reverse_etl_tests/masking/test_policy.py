@@ -14,12 +14,25 @@ from reverse_etl.masking.policy import (
     resolve_pinned_policy,
     resolve_policy,
 )
-from reverse_etl.masking.rules import Bucket, Drop, Hmac, Keep, MaskContext, Redact, Rule, Truncate
+from reverse_etl.masking.rules import (
+    AgeGroup,
+    Bucket,
+    Drop,
+    Hmac,
+    Keep,
+    MaskContext,
+    Redact,
+    Rule,
+    Truncate,
+    Year,
+)
 from reverse_etl_tests.masking.conftest import PARTITION_DATE
 
 KEEP_ID = Keep(name="id", rule="keep")
 HIDE_EMAIL = Hmac(name="email", rule="hmac")
 SCHEMA = pa.schema([("id", pa.string()), ("email", pa.string())])
+KEEP_EMAIL = Keep(name="email", rule="keep")
+GUARDED = {"email": "policy tag on shop.users.email (77)"}
 
 
 def test_unlisted_column_is_refused() -> None:
@@ -181,3 +194,76 @@ def test_summary_shows_rule_and_options() -> None:
     """Lineage and manifests say how a column is masked in one word."""
     assert KEEP_ID.summary() == "keep"
     assert Bucket(name="x", rule="bucket", edges=(1,)).summary() == 'bucket(edges: ["1"])'
+
+
+def test_protected_columns_are_not_kept() -> None:
+    """All of them are named at once, each with what protects it, and what can be done."""
+    guarded = {**GUARDED, "id": "origin could not be followed: function shop.f"}
+
+    with pytest.raises(PolicyError) as caught:
+        resolve_policy([KEEP_ID, KEEP_EMAIL], key="id", schema=SCHEMA, guarded=guarded)
+
+    message = str(caught.value)
+    assert "'id' (origin could not be followed: function shop.f)" in message
+    assert "'email' (policy tag on shop.users.email (77))" in message
+    assert "2 protected columns" in message
+    assert "{rule: keep, reason: ...}" in message
+
+
+def test_protected_column_is_kept_for_a_reason() -> None:
+    """Somebody wrote down why; the reason is seen wherever the rule is."""
+    reasoned = Keep(name="email", rule="keep", reason="public: it is printed on the invoice")
+
+    policy = resolve_policy([KEEP_ID, reasoned], key="id", schema=SCHEMA, guarded=GUARDED)
+
+    assert policy.landed_schema == SCHEMA
+    assert reasoned.summary() == 'keep(reason: "public: it is printed on the invoice")'
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Drop(name="x", rule="drop"),
+        Redact(name="x", rule="redact"),
+        Hmac(name="x", rule="hmac"),
+        Truncate(name="x", rule="truncate", length=1),
+        AgeGroup(name="x", rule="age_group"),
+        Year(name="x", rule="year"),
+        Bucket(name="x", rule="bucket", edges=(1,)),
+    ],
+)
+def test_protected_column_passes_any_rule_that_masks(rule: Rule) -> None:
+    """Only a value that leaves as it is needs a reason."""
+    kinds = {"age_group": pa.date32(), "year": pa.date32(), "bucket": pa.int64()}
+    schema = pa.schema([SCHEMA.field("id"), pa.field("x", kinds.get(rule.rule, pa.string()))])
+
+    policy = resolve_policy([KEEP_ID, rule], key="id", schema=schema, guarded={"x": "policy tag"})
+
+    assert ("x" in policy.dropped) == (rule.rule == "drop")
+
+
+def test_reason_where_nothing_is_protected_changes_nothing() -> None:
+    """It may be written before the tag is, and stay when the tag is gone."""
+    reasoned = Keep(name="email", rule="keep", reason="public")
+
+    policy = resolve_policy([KEEP_ID, reasoned], key="id", schema=SCHEMA)
+
+    assert policy.landed_schema == SCHEMA
+
+
+def test_fingerprint_is_the_same_for_any_reason() -> None:
+    """A reason changes no byte of what lands, so a better one makes no new version."""
+    rules = [KEEP_EMAIL, *(Keep(name="email", rule="keep", reason=text) for text in "ab")]
+
+    prints = {
+        resolve_policy([KEEP_ID, rule], key="id", schema=SCHEMA).fingerprint for rule in rules
+    }
+
+    assert len(prints) == 1
+
+
+def test_pinned_policy_asks_for_no_reason_again() -> None:
+    """What was protected was decided before the snapshot was pinned; its staging table has no tags."""
+    policy = resolve_pinned_policy([KEEP_ID, KEEP_EMAIL], key="id", schema=SCHEMA)
+
+    assert policy.source_schema == SCHEMA

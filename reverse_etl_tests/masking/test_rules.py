@@ -318,3 +318,22 @@ def test_slice_of_nested_structs_is_masked(engine: Engine, context: MaskContext)
     masked = mask_batch(engine, compile_mask(policy, context=context), batch)
 
     assert masked.sort_by("user_id").to_pylist() == batch.to_pylist()
+
+
+def test_reason_of_keep_is_shown_and_not_empty() -> None:
+    """It is for people to read; it does not touch a value, and no other rule takes one."""
+    kept = Keep(name="email", rule="keep", reason="it is public")
+
+    assert kept.summary() == 'keep(reason: "it is public")'
+    assert Keep(name="email", rule="keep").summary() == "keep"
+    with pytest.raises(ValidationError):
+        Keep(name="email", rule="keep", reason="")
+    with pytest.raises(ValidationError):
+        Hmac.model_validate({"name": "email", "rule": "hmac", "reason": "it is public"})
+
+
+def test_kept_for_a_reason_is_kept(mask_values: MaskValues) -> None:
+    """The values are the same as without one."""
+    rule = Keep(name="email", rule="keep", reason="it is public")
+
+    assert mask_values(rule, ["ada@example.com", None], pa.string()) == ["ada@example.com", None]

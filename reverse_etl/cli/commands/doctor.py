@@ -1,6 +1,7 @@
 """`reverse-etl doctor`: everything a run needs, examined before one is tried."""
 
 import argparse
+import contextlib
 import json
 import shutil
 import textwrap
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from reverse_etl.cli.doctor import declared, machine, outside
+from reverse_etl.cli.doctor.bigquery import JOBS, examine_bigquery, uses_bigquery
 from reverse_etl.cli.doctor.checkup import Checkup, Finding
 from reverse_etl.cli.workspace import find_defs_folder
 from reverse_etl.runtime import Runtime
@@ -43,7 +45,8 @@ def examine(defs: Path) -> Checkup:
         step = f"defs/{folder.relative_to(defs)}"
         checkup.run(step, partial(declared.examine_folder, folder, specs))
     for runtime in loaded:
-        _examine_runtime(checkup, specs, runtime)
+        with contextlib.closing(runtime):
+            _examine_runtime(checkup, specs, runtime)
     return checkup
 
 
@@ -57,8 +60,10 @@ def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runt
     settings = runtime.settings
     checkup.run("masking key", partial(declared.examine_masking_key, specs, runtime))
     checkup.run("scratch", partial(machine.examine_scratch, settings))
+    examine_bigquery(checkup, specs, runtime)
     for name, spec in specs.items():
-        checkup.run(f"source: {name}", partial(outside.examine_source, spec, runtime))
+        needs = [JOBS] if uses_bigquery(spec, runtime) else []
+        checkup.run(f"source: {name}", partial(outside.examine_source, spec, runtime), needs=needs)
     checkup.run("store", partial(outside.examine_store, runtime))
     checkup.run("embedded redis", partial(machine.examine_embedded_redis, settings))
     checkup.run("redis", partial(outside.examine_redis, runtime))

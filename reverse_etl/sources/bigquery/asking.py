@@ -38,6 +38,13 @@ class DryRun:
 
 def ask(connection: Connection, options: BigQueryOptions, sql: str, partition: Partition) -> DryRun:
     """Dry-run one SELECT; `ConfigError` when it is none, cannot run, or would bill more than is allowed."""
+    asked = dry_run(connection, sql, partition)
+    check_price(asked.bytes_to_process, options)
+    return asked
+
+
+def dry_run(connection: Connection, sql: str, partition: Partition) -> DryRun:
+    """The same, whatever it would bill."""
     config = bigquery.QueryJobConfig(
         dry_run=True,
         use_query_cache=False,  # else a query that was run before would seem to cost nothing
@@ -55,11 +62,9 @@ def ask(connection: Connection, options: BigQueryOptions, sql: str, partition: P
             **connection.limits,
         )
     _check_statement(job.statement_type)
-    size = int(job.total_bytes_processed or 0)
-    _check_price(size, options)
     return DryRun(
         columns=tuple(job.schema or ()),
-        bytes_to_process=size,
+        bytes_to_process=int(job.total_bytes_processed or 0),
         account=job.user_email,
     )
 
@@ -96,16 +101,8 @@ def estimate_cost(size: int, *, price_per_tib: float) -> float:
     return size / _TIB * price_per_tib
 
 
-def _check_statement(kind: str | None) -> None:
-    if kind != _ONLY:
-        found = f"a {kind}" if kind and kind.replace("_", "").isalpha() else "no SELECT"
-        raise ConfigError(
-            f"The query is {found}. A sync is one SELECT (or WITH ... SELECT): it reads, and changes "
-            "nothing."
-        )
-
-
-def _check_price(size: int, options: BigQueryOptions) -> None:
+def check_price(size: int, options: BigQueryOptions) -> None:
+    """`ConfigError` when a query that processes so many bytes is beyond the cap."""
     if size <= options.max_bytes_billed:
         return
     cost = estimate_cost(size, price_per_tib=options.prices.query_per_tib)
@@ -115,3 +112,12 @@ def _check_price(size: int, options: BigQueryOptions) -> None:
         "Let it read less (filter by partition, name only the columns that the sync needs), or raise "
         "the limit."
     )
+
+
+def _check_statement(kind: str | None) -> None:
+    if kind != _ONLY:
+        found = f"a {kind}" if kind and kind.replace("_", "").isalpha() else "no SELECT"
+        raise ConfigError(
+            f"The query is {found}. A sync is one SELECT (or WITH ... SELECT): it reads, and changes "
+            "nothing."
+        )

@@ -60,6 +60,8 @@ class MessageDecoder:
 
     def _read(self, body: memoryview) -> pa.RecordBatch:
         batch = self._open_reader(body).read_next_batch()
+        # The feed would keep the message in memory until the next one is there.
+        self._feed.close()
         batch.validate()
         if self._is_canonical:
             return batch

@@ -73,13 +73,13 @@ def list_jobs(
     selection: Selection,
     *,
     action: str,
-    limits: Mapping[str, Any] | None = None,
+    bounds: Mapping[str, Any] | None = None,
 ) -> JobList:
     """Our jobs of every account, where that is permitted and no endless list; else of this account.
 
-    `ConfigError` when not even those can be listed. `limits` are `retry` and `timeout` of a request.
+    `ConfigError` when not even those can be listed. `bounds` are `retry` and `timeout` of a request.
     """
-    bounds = connection.limits if limits is None else limits
+    bounds = connection.limits if bounds is None else bounds
     try:
         jobs = _read(connection, selection, action=action, everybody=True, bounds=bounds)
         return JobList(jobs=jobs, everybody=True)
@@ -136,7 +136,7 @@ def _read_pages(
         page_size=_PAGE_JOBS,
         **bounds,
     )
-    listed.extra_params["fields"] = _FIELDS
+    listed.extra_params["fields"] = _FIELDS  # type: ignore[attr-defined] # of HTTPIterator, which it is
     most = _MOST_PAGES_OF_ALL if everybody else _MOST_PAGES
     for number, page in enumerate(listed.pages):
         if number >= most:

@@ -21,7 +21,7 @@ class BigQueryOptions:
 
     `project` None is the one of the application default credentials; `location` None is the staging
     dataset's. `endpoint` (a URL) and `storage_endpoint` (`host:port`) are for emulators and private
-    endpoints; `anonymous` is for emulators only.
+    endpoints; `anonymous` is for emulators only. The watch's limits are None where there are none.
     """
 
     dataset: str
@@ -37,4 +37,6 @@ class BigQueryOptions:
     in_flight_bytes: int = 64 * _MIB
     stall_seconds: float = 60.0
     staging_readers: tuple[str, ...] = ()
+    watch_minutes: int | None = None
+    watch_slot_hours: int | None = None
     prices: Prices = Prices()

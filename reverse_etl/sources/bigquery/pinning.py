@@ -4,7 +4,7 @@ A run's first try starts attempt 1. A later try finds that job by its id, and wa
 table; only where the job failed, or its table is gone, it goes on to the next attempt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -43,10 +43,16 @@ class Pinner:
         self._runner = runner
 
     def pin(
-        self, request: PinRequest, *, sql: str, columns: Sequence[bigquery.SchemaField]
+        self,
+        request: PinRequest,
+        *,
+        sql: str,
+        columns: Sequence[bigquery.SchemaField],
+        before_paying: Callable[[], None] = lambda: None,
     ) -> Pinned:
         """The request's job and table. `columns` are what `sql` returns.
 
+        `before_paying` is called ahead of each new job, and may refuse it; a job that is found was paid.
         `TerminalError` when twenty attempts of one run came to nothing.
         """
         for attempt in range(1, MOST_ATTEMPTS + 1):
@@ -55,6 +61,7 @@ class Pinner:
             if job is not None and not self._is_usable(job, plan):
                 continue
             if job is None:
+                before_paying()
                 self._make_table(request, plan, columns)
             job = self._runner.run(plan, job)
             self._check_outcome(job, plan)

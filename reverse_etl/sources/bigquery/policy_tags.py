@@ -95,7 +95,7 @@ class _Known:
         """Whether that is all the query reads: each table known, and no function that may read others."""
         try:
             references = find_references(parse_query(query), project=project)
-        except (ConfigError, RecursionError):
+        except ConfigError:
             return False
         found = [self._read_table(reference) for reference in references.tables]
         return all(found) and not references.functions

@@ -76,7 +76,8 @@ class Prefetcher:
         joiner = Joiner()
         with closing(self._batches) as batches:
             for batch in batches:
-                size = batch.nbytes
+                # Not `nbytes`, which takes thirty times as long to count what the batch refers to.
+                size = batch.get_total_buffer_size()
                 if not self._has_room(joiner, size):
                     return
                 # Half of the share: while one table is masked, the next one is fetched.

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from reverse_etl.errors import ConfigError
 from reverse_etl.sources.bigquery.tracing.functions import find_routines, name_table_function
-from reverse_etl.sources.bigquery.tracing.query_tree import parse_query
+from reverse_etl.sources.bigquery.tracing.query_tree import TOO_DEEP, parse_query
 
 _PROJECT = re.compile(r"[\w.:-]+")
 _DATASET = re.compile(r"[\w-]*")
@@ -80,7 +80,10 @@ def find_references(
 ) -> References:
     """Everything that a parsed query reads; `ConfigError` when a name is not understood."""
     finder = _Finder(project=project, default_dataset=default_dataset)
-    finder.visit(tree, ctes=frozenset(), aliases=frozenset())
+    try:
+        finder.visit(tree, ctes=frozenset(), aliases=frozenset())
+    except RecursionError:
+        raise ConfigError(TOO_DEEP) from None
     functions = dict.fromkeys([*finder.functions, *find_routines(tree)])
     return References(places=tuple(finder.places), functions=tuple(functions))
 

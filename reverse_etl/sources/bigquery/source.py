@@ -9,9 +9,10 @@ from google.cloud import bigquery
 
 from reverse_etl.errors import NotFoundError, TransientError
 from reverse_etl.model import Partition, QueryJob, Snapshot, Split
-from reverse_etl.sources.base import Description, PinRequest
-from reverse_etl.sources.bigquery.asking import ask, estimate_cost, select_columns
+from reverse_etl.sources.base import Description, Forecast, ForecastRequest, PinRequest
+from reverse_etl.sources.bigquery.asking import DryRun, ask, estimate_cost, select_columns
 from reverse_etl.sources.bigquery.connection import Connection
+from reverse_etl.sources.bigquery.foreseeing import Foreseer
 from reverse_etl.sources.bigquery.job_ids import build_job_url
 from reverse_etl.sources.bigquery.jobs import JobRunner, read_statistics
 from reverse_etl.sources.bigquery.labels import read_pinned_at
@@ -19,9 +20,11 @@ from reverse_etl.sources.bigquery.options import BigQueryOptions
 from reverse_etl.sources.bigquery.pinning import Pinned, Pinner
 from reverse_etl.sources.bigquery.policy_tags import guard_columns
 from reverse_etl.sources.bigquery.reading import StorageReader
+from reverse_etl.sources.bigquery.spending import estimate_billed_bytes, measure_spending
 from reverse_etl.sources.bigquery.staging import Staging
 from reverse_etl.sources.bigquery.tables import TableCatalog, read_past
 from reverse_etl.sources.bigquery.time_travel import read_as_of
+from reverse_etl.sources.spending import Spending, check_budget
 
 
 def _read_clock() -> dt.datetime:
@@ -65,6 +68,11 @@ class BigQuerySource:
         )
         return Description(schema=schema, guarded=guarded, bytes_to_process=asked.bytes_to_process)
 
+    def foresee(self, request: ForecastRequest) -> Forecast:
+        """Bytes, cost, columns and every stop, by dry runs and metadata."""
+        foreseer = Foreseer(self._connection, self._options, staging=self._staging, now=self._now())
+        return foreseer.foresee(request)
+
     def pin(self, request: PinRequest) -> Snapshot:
         """Run the query as one job into a staging table, or find the job of an earlier try."""
         query = request.query if request.as_of is None else read_as_of(request.query, request.as_of)
@@ -75,7 +83,12 @@ class BigQuerySource:
                 "The query's columns changed while extract ran: a table was altered meanwhile. Run again."
             )
         self._staging.check(account=asked.account or self._connection.account)
-        pinned = self._pinner.pin(request, sql=sql, columns=asked.columns)
+        pinned = self._pinner.pin(
+            request,
+            sql=sql,
+            columns=asked.columns,
+            before_paying=lambda: self._check_budget(request, asked),
+        )
         return self._build_snapshot(request, pinned)
 
     def is_readable(self, snapshot: Snapshot) -> bool:
@@ -116,6 +129,15 @@ class BigQuerySource:
             ),
         )
 
+    def find_spending(self, sync: str) -> Spending:
+        """What the jobs that carry the sync's label have billed this month, at today's price."""
+        return measure_spending(
+            self._connection,
+            sync=sync,
+            price_per_tib=self._options.prices.query_per_tib,
+            now=self._now(),
+        )
+
     def describe_location(self, snapshot: Snapshot) -> str:
         """`project.dataset.table`."""
         table = _read_table(snapshot)
@@ -124,6 +146,19 @@ class BigQuerySource:
     def close(self) -> None:
         """Let go of connections; they are opened again when the source is used."""
         self._connection.close()
+
+    def _check_budget(self, request: PinRequest, asked: DryRun) -> None:
+        """A budget that cannot be checked counts as exceeded: what stops the list stops the query."""
+        if request.budget_usd is None:
+            return
+        check_budget(
+            self.find_spending(request.sync),
+            next_cost_usd=estimate_cost(
+                estimate_billed_bytes(asked.bytes_to_process),
+                price_per_tib=self._options.prices.query_per_tib,
+            ),
+            budget_usd=request.budget_usd,
+        )
 
     def _build_snapshot(self, request: PinRequest, pinned: Pinned) -> Snapshot:
         return Snapshot(

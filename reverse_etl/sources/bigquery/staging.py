@@ -41,7 +41,20 @@ class Staging:
         `account` is the pipeline's own address; None if it cannot be told.
         """
         dataset = self._connection.get_staging_dataset()
-        self._check_location(str(dataset.location))
+        self.check_location(dataset)
+        self.check_readers(dataset, account=account)
+
+    def check_location(self, dataset: bigquery.Dataset) -> None:
+        """`ConfigError` unless the dataset lies where queries are to run."""
+        asked, location = self._options.location, str(dataset.location)
+        if asked is not None and asked.casefold() != location.casefold():
+            raise ConfigError(
+                f"{self._name} lies in {location}, and REVERSE_ETL_BIGQUERY_LOCATION is {asked}. A query "
+                "writes where it runs: use a staging dataset there, or unset the variable."
+            )
+
+    def check_readers(self, dataset: bigquery.Dataset, *, account: str | None) -> None:
+        """`ConfigError` unless nobody but the pipeline, and whom the options name, can read it."""
         entries = dataset.to_api_repr().get("access")
         if entries is None:
             raise ConfigError(
@@ -122,14 +135,6 @@ class Staging:
     @property
     def _name(self) -> str:
         return f"The staging dataset '{self._options.dataset}'"
-
-    def _check_location(self, location: str) -> None:
-        asked = self._options.location
-        if asked is not None and asked.casefold() != location.casefold():
-            raise ConfigError(
-                f"{self._name} lies in {location}, and REVERSE_ETL_BIGQUERY_LOCATION is {asked}. A query "
-                "writes where it runs: use a staging dataset there, or unset the variable."
-            )
 
 
 def _find_expired(

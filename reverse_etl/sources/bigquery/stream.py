@@ -83,10 +83,12 @@ class StreamReceiver:
                 if message is None:
                     return
                 batch = self._decoder.decode(message)
+                del message  # or two of them are in memory while the next one is waited for
                 if batch is not None:
                     self._offset += batch.num_rows
                     self._failures = self._corrupt = 0
                     yield batch
+                del batch
         finally:
             watch.arrive()
             call.cancel()

@@ -115,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, request: Request) -> tuple[int, bytes | None]:
         """Status and content; no content: hang up instead."""
         backend = self.server.backend
+        self._retry_after = None
         backend.log.append(request)
         call = find_call(request.method, request.path)
         request.name = call.name

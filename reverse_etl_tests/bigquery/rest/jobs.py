@@ -43,10 +43,12 @@ def list_all(backend: Backend, path: _Strings, query: _Strings, body: Any) -> di
     """Jobs, latest first; `configuration` is there with `projection=full` alone."""
     del body
     backend.catalog.check_project(path["project"])
-    everybody = query.get("allUsers") == "true"
+    everybody = query.get("allUsers", "").lower() == "true"
     permission = "bigquery.jobs.listAll" if everybody else "bigquery.jobs.list"
     backend.faults.permissions.check(permission, path["project"])
-    chosen = [job for job in reversed(list(backend.jobs.by_id.values())) if _is_asked(job, query)]
+    own = backend.jobs.user
+    seen = [job for job in backend.jobs.by_id.values() if everybody or job.user_email == own]
+    chosen = [job for job in reversed(seen) if _is_asked(job, query)]
     page, following = cut_page(chosen, query, default=1000)
     items = [_describe_item(job, full=query.get("projection") == "full") for job in page]
     return {"kind": "bigquery#jobList", "jobs": items} | following

@@ -120,7 +120,7 @@ _STEPS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(known=_wrapped())
 def test_nesting_neither_loses_nor_adds_an_origin(known: Known) -> None:
     """However a query is wrapped, each column has the origins it was built with."""
@@ -228,7 +228,7 @@ def _read(connection: duckdb.DuckDBPyConnection, place: str, sql: str) -> list[C
 
 
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )

@@ -24,6 +24,7 @@ def find(query: str) -> list[str]:
         ("SELECT * FROM shop.2026_users", ["acme.shop.2026_users"]),
         ("SELECT * FROM shop.a, shop.b JOIN shop.a USING (id)", ["acme.shop.a", "acme.shop.b"]),
         ("SELECT * FROM (shop.a JOIN shop.b USING (id))", ["acme.shop.a", "acme.shop.b"]),
+        ("SELECT * FROM ((shop.a JOIN shop.b USING (id)))", ["acme.shop.a", "acme.shop.b"]),
         ("SELECT * FROM shop.a UNION ALL (SELECT * FROM shop.b)", ["acme.shop.a", "acme.shop.b"]),
         ("SELECT 1 FROM shop.a WHERE x IN (SELECT y FROM shop.b)", ["acme.shop.a", "acme.shop.b"]),
         ("SELECT (SELECT MAX(x) FROM shop.b) FROM shop.a", ["acme.shop.a", "acme.shop.b"]),
@@ -135,8 +136,10 @@ def test_functions_that_may_read_tables_are_named(query: str, functions: tuple[s
         ("SELECT FROM WHERE", "not understood in line 1"),
         ("SELECT * FROM shop.f(TABLE shop.users)", "not understood in line 1"),
         ("SELECT 1; SELECT 2", "second statement"),
+        ("WITH a AS (SELECT 1) DELETE FROM shop.users WHERE TRUE", "is not a SELECT"),
         ("EXECUTE IMMEDIATE 'SELECT 1'", "starts with"),
         ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "nests too deep"),
+        (" UNION ALL ".join(["SELECT 1"] * 3000), "nests too deep"),
     ],
 )
 def test_what_is_not_understood_is_refused(query: str, message: str) -> None:

@@ -65,6 +65,7 @@ def test_moment_is_written_in_utc() -> None:
         ("SELECT * FROM shop.users PIVOT(SUM(x) FOR y IN (1))", "(SELECT * FROM shop.users)"),
         ("FROM shop.users |> SELECT id", "pipe syntax"),
         ("SELECT * FROM shop.my-users", "in backquotes with an alias"),
+        ("SELECT * FROM shop.a-2b", "in backquotes with an alias"),
         ("SELECT * FROM shop.users, users.jobs AS j WITH OFFSET", "not understood in line 1"),
         ("SELECT * FROM ML.PREDICT(MODEL shop.m, TABLE shop.users)", "not understood in line 1"),
     ],
@@ -122,7 +123,7 @@ def _froms(draw: st.DrawFn, depth: int) -> str:
 
 
 @st.composite
-def _queries(draw: st.DrawFn, depth: int = 3) -> str:
+def _queries(draw: st.DrawFn, depth: int = 2) -> str:
     gap = draw(_gaps)
     expression = draw(_expressions)
     if depth and draw(st.integers(0, 3)) == 0:

@@ -18,6 +18,10 @@ from sqlglot.parsers.bigquery import BigQueryParser
 from reverse_etl.errors import ConfigError
 from reverse_etl.sources.dialect.statement import check_single_query, read_tokens
 
+TOO_DEEP = (
+    "The query nests too deep to be followed. Split it, or read a view instead of a part of it."
+)
+
 _WORD = re.compile(r"\w+")
 # Reserved: never a name without backquotes, so nothing is lost with them.
 # Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
@@ -98,7 +102,7 @@ def parse_query(sql: str) -> exp.Query:
     except ParseError as error:
         raise ConfigError(f"The query is not understood{_place(error)}.") from None
     except RecursionError:
-        raise ConfigError("The query nests too deep to be followed. Split it with WITH.") from None
+        raise ConfigError(TOO_DEEP) from None
     tree = statements[0]
     if not isinstance(tree, exp.Query):
         raise ConfigError("The query is not a SELECT.")

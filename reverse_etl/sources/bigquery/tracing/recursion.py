@@ -10,7 +10,7 @@ from reverse_etl.sources.bigquery.tracing.relations import Surroundings
 from reverse_etl.sources.bigquery.tracing.scopes import Column, Relation, Scope, hide_relation
 
 #: Each round adds an origin to a column, or is the last one; queries need two or three.
-_MOST_ROUNDS = 100
+_MOST_ROUNDS = 30
 
 
 def trace_recursive(table: exp.Expr, around: Surroundings, outer: Scope | None) -> Traced:

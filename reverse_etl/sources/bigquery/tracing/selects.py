@@ -25,7 +25,6 @@ _ARGS = frozenset(
 )
 #: They see the names of the SELECT list beside those of FROM.
 _LATE_CLAUSES = ("group", "having", "qualify", "order", "limit", "offset")
-_STAR_ARGS = frozenset({"except_", "replace"})
 
 
 def trace_select(select: exp.Select, around: Surroundings, outer: Scope | None) -> Traced:
@@ -99,8 +98,6 @@ def _find_star(item: exp.Expr) -> exp.Star | None:
 
 def _read_star(item: exp.Expr, star: exp.Star, place: Place) -> Relation:
     """`*`, `table.*` or `value.*`, without what EXCEPT names, with what REPLACE puts in place."""
-    if find_unknown(star, allowed=_STAR_ARGS):
-        return hide_relation("this form of *")
     relation = _spread_star(item, place)
     without = {column.name.casefold() for column in star.args.get("except_") or []}
     replaced = {

@@ -26,7 +26,7 @@ def trace_text(sql: str, *, catalog: Catalog, project: str) -> Traced:
     return _trace_text(sql, around)
 
 
-def match_columns(traced: Traced, names: Sequence[str]) -> list[Flow]:
+def match_columns(traced: Traced, names: Sequence[str], *, of: str = "the query") -> list[Flow]:
     """The flow of each column that the warehouse says a query has, in order.
 
     When those that were found are not the same, something was misunderstood: all are unknown.
@@ -39,7 +39,7 @@ def match_columns(traced: Traced, names: Sequence[str]) -> list[Flow]:
         column.name is not None and not column.is_called(name)
         for column, name in zip(found, names, strict=True)
     ):
-        return [unknown("other columns were found in the query than it returns") for _ in names]
+        return [unknown(f"the text of {of} gives other columns than it has") for _ in names]
     return [column.flow for column in found]
 
 
@@ -80,7 +80,7 @@ def _follow_view(reference: TableReference, inside: Surroundings, around: Surrou
 
 def _add_own_columns(reference: TableReference, traced: Traced, around: Surroundings) -> Traced:
     schema = around.catalog.schemas.get(reference, ())
-    flows = match_columns(traced, [column.name for column in schema])
+    flows = match_columns(traced, [column.name for column in schema], of=f"view {reference}")
     columns = [
         Column(name=column.name, flow=choose([flow, read_column(reference, column)]))
         for column, flow in zip(schema, flows, strict=True)

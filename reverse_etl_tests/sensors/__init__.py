@@ -1,0 +1,1 @@
+"""Sensors under Dagster: what they do, tell and remember."""
