@@ -45,15 +45,12 @@ def _make_plain(value: Any) -> Any:
 
 def render_plan(plan: RunPlan, *, width: int) -> str:
     """Everything, part by part; what would stop it stands last, nearest to the prompt."""
-    leaving = sum(column.leaves for column in plan.columns)
-    dropped = sum(column.rule is not None and not column.leaves for column in plan.columns)
+    stops = f": {_count(len(plan.stops), 'thing')}" if plan.stops else ""
     sections = {
         "Query": _build_lines(_tell_query(plan.query, plan.snapshot)),
-        f"{_count(len(plan.columns), 'column')}: {leaving} leave, {dropped} dropped": _build_columns(
-            plan.columns
-        ),
+        _count_columns(plan.columns): _build_columns(plan.columns),
         "Records": _build_lines(_tell_records(plan)),
-        f"What would stop it: {_count(len(plan.stops), 'thing')}": _build_stops(plan),
+        f"What would stop it{stops}": _build_stops(plan),
     }
     console = Console(width=width, highlight=False)
     with console.capture() as captured:
@@ -121,6 +118,14 @@ def _tell_moment(as_of: dt.datetime | None) -> str:
     return f"read as they stood at {_format_moment(as_of)} (snapshot.as_of)"
 
 
+def _count_columns(columns: tuple[ColumnPlan, ...]) -> str:
+    leaving = sum(column.leaves for column in columns)
+    unruled = sum(column.rule is None for column in columns)
+    more = f", {unruled} without a rule" if unruled else ""
+    dropped = len(columns) - leaving - unruled
+    return f"{_count(len(columns), 'column')}: {leaving} leave, {dropped} dropped{more}"
+
+
 def _build_columns(columns: tuple[ColumnPlan, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name, width in (("column", 26), ("type", 24), ("lands as", 12)):
@@ -160,7 +165,7 @@ def _tell_records(plan: RunPlan) -> Iterator[tuple[str, str]]:
     yield "", plan.objects.pattern
     yield from _tell_redis(plan.redis)
     if plan.read.is_charged is not False:
-        yield "read", _tell_read(plan.read)
+        yield "read", _tell_read(plan.read, plan.basis)
         yield "egress", _tell_egress(plan.read)
     if plan.unchanged_version is not None:
         yield (
@@ -183,7 +188,7 @@ def _tell_objects(objects: ObjectsPlan) -> str:
         return f"{kind}, buckets of {format_count(objects.bucket_rows)} records; how many is not known yet"
     size = "" if objects.bytes is None else f", {format_bytes(objects.bytes)}"
     return (
-        f"{_count(objects.objects, 'object')} of {kind}{size}; {_count(objects.buckets, 'bucket')} of "
+        f"{format_count(objects.objects)}, {kind}{size}; {_count(objects.buckets, 'bucket')} of "
         f"{format_count(objects.bucket_rows)} records"
     )
 
@@ -203,9 +208,10 @@ def _tell_redis(redis: RedisPlan) -> Iterator[tuple[str, str]]:
     )
 
 
-def _tell_read(read: ReadPlan) -> str:
+def _tell_read(read: ReadPlan, basis: Basis | None) -> str:
     if read.read_bytes is None or read.read_cost_usd is None:
-        return "not known yet: no snapshot of such a version is recorded"
+        why = "" if basis is None else ": that version's snapshot is not recorded, or was elsewhere"
+        return f"not known yet{why}"
     return f"{format_bytes(read.read_bytes)} by Storage Read, {_format_cost(read.read_cost_usd)}"
 
 

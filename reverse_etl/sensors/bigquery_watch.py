@@ -131,9 +131,9 @@ def _is_reported(instance: dg.DagsterInstance, job: "ListedJob") -> bool:
     )
     records = instance.fetch_observations(since, limit=_MOST_REPORTS).records
     observations = (record.asset_observation for record in records)
-    return any(
-        told is not None and told.metadata["job_id"].value == job.job_id for told in observations
-    )
+    # Anybody may add an observation of his own in the UI: those name no job.
+    named = (told.metadata.get("job_id") for told in observations if told is not None)
+    return any(job_id is not None and job_id.value == job.job_id for job_id in named)
 
 
 def _summarise(look: "Look", watch: "JobWatch") -> str:

@@ -26,9 +26,10 @@ class Spending:
 
     def summary(self) -> str:
         """A sentence without its end: what was spent, on how many queries, whose."""
-        whose = "of all accounts" if self.everybody else "of this account alone"
+        whose = "all accounts that can be seen" if self.everybody else "this account alone"
+        count = f"{self.queries} {'query' if self.queries == 1 else 'queries'}"
         more = f", {self.unfinished} under way" if self.unfinished else ""
-        return f"{format_usd(self.cost_usd)} USD in {self.month} (UTC), {self.queries} queries{more}, {whose}"
+        return f"{format_usd(self.cost_usd)} USD in {self.month} (UTC), {count}{more}, of {whose}"
 
 
 def check_budget(spending: Spending, *, next_cost_usd: float, budget_usd: float) -> None:

@@ -137,6 +137,7 @@ class LandingStage:
                     tally.add(added)
                     meter.add(rows=added.lines.rows, bytes=added.lines.bytes)
                     rows += added.lines.rows
+                    del batch, masked  # or each thread holds them while it waits for the next
             if split.rows not in (None, rows):
                 raise TerminalError(
                     f"Split {split.index} of the snapshot gave {rows} rows where {split.rows} were "

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
-from reverse_etl.errors import NotFoundError
+from reverse_etl.errors import ConfigError, NotFoundError
 from reverse_etl.landing.layout import build_id
 from reverse_etl.model import Partition, Snapshot
-from reverse_etl.sources.base import PinRequest, Source
+from reverse_etl.sources.base import ForecastRequest, PinRequest, Source
 
 DATE = dt.date(2026, 11, 18)
 PARTITION = Partition(
@@ -23,6 +23,11 @@ PARTITION = Partition(
 NOW = dt.datetime(2026, 11, 19, 6, tzinfo=dt.UTC)
 QUERY = "SELECT id, name, secret FROM shop.users"
 ROWS = 130_000
+
+
+def build_forecast_request(*, query: str = QUERY) -> ForecastRequest:
+    """What pinning `id` and `name` would take."""
+    return ForecastRequest(sync="people", partition=PARTITION, query=query, columns=("id", "name"))
 
 
 class SourceContract(ABC):
@@ -78,6 +83,25 @@ class SourceContract(ABC):
 
         assert schema.names == ["id", "name", "secret"]
         assert schema.field("id").type == pa.int64()
+
+    def test_forecast_describes_what_would_be_pinned(self, source: Source) -> None:
+        """The columns as `describe` gives them, and a place; nothing stands in the way."""
+        forecast = source.foresee(build_forecast_request())
+
+        assert forecast.description == source.describe(query=QUERY, partition=PARTITION)
+        assert forecast.staged_in
+        assert forecast.stops == ()
+
+    def test_forecast_returns_what_describe_raises(self, source: Source) -> None:
+        """Whoever plans wants to know of everything, not to be stopped by the first."""
+        query = "SELECT id FROM shop.nobody"
+        with pytest.raises(ConfigError) as raised:
+            source.describe(query=query, partition=PARTITION)
+
+        forecast = source.foresee(build_forecast_request(query=query))
+
+        assert forecast.description is None
+        assert [stop.message for stop in forecast.stops] == [raised.value.message]
 
     def test_splits_hold_every_row_once(self, source: Source) -> None:
         """Together the splits are the snapshot: nothing lost, nothing twice."""

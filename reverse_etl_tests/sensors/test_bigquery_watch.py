@@ -186,6 +186,19 @@ def test_lost_cursor_repeats_no_report(
     assert count_cancels(bigquery_server) == 2
 
 
+def test_others_observations_are_no_reports(
+    instance: dg.DagsterInstance, bigquery_server: BigQueryServer
+) -> None:
+    """Whoever adds a note to the asset does not break the guard, nor speak for it."""
+    put_job(bigquery_server, "old", state="RUNNING", created_at=OLD)
+    instance.report_runless_asset_event(dg.AssetObservation(asset_key=WATCH_KEY))
+
+    evaluate(instance)
+
+    assert bigquery_server.jobs["old"].cancelled
+    assert [report.get("job_id") for report in read_reports(instance)] == [None, "old"]
+
+
 def test_restarted_dagster_repeats_no_report(
     tmp_path: Path, bigquery_server: BigQueryServer
 ) -> None:

@@ -40,8 +40,8 @@ def test_refusal_says_the_numbers_and_what_to_do() -> None:
         check_budget(build_spending(49.8), next_cost_usd=0.6, budget_usd=50.0)
 
     assert raised.value.message == (
-        "The sync's queries have cost 49.80 USD in 2026-11 (UTC), 31 queries, of all accounts. With "
-        "this one, which would cost about 0.6000 USD, it would be 50.40 USD, and "
+        "The sync's queries have cost 49.80 USD in 2026-11 (UTC), 31 queries, of all accounts that can "
+        "be seen. With this one, which would cost about 0.6000 USD, it would be 50.40 USD, and "
         "source.monthly_budget_usd is 50.00. Nothing was paid for this one. Let it read less, raise "
         "the budget, or wait for the next month."
     )

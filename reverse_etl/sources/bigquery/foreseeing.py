@@ -69,7 +69,7 @@ class Foreseer:
         text = self._ask(lambda: self._write(request, catalog))
         # The columns are known even where the past of the tables is not.
         asked = self._ask(lambda: self._run_dry(request, text or request.query))
-        self._ask(lambda: self._check_staging(request, asked))
+        self._check_staging(request, asked)
         if asked is None:
             return forecast
         self._ask(lambda: check_price(asked.bytes_to_process, self._options))
@@ -91,9 +91,14 @@ class Foreseer:
         return dry_run(self._connection, sql, request.partition)
 
     def _check_staging(self, request: ForecastRequest, asked: DryRun | None) -> None:
+        dataset = self._ask(self._connection.get_staging_dataset)
         # Who the pipeline is, a job says; where the query is no job, any other that is one.
-        known = asked or self._run_dry(request, "SELECT 1 AS one")
-        self._staging.check(account=known.account or self._connection.account)
+        known = asked or self._ask(lambda: self._run_dry(request, "SELECT 1 AS one"))
+        if dataset is None or known is None:
+            return
+        account = known.account or self._connection.account
+        self._ask(lambda: self._staging.check_location(dataset))
+        self._ask(lambda: self._staging.check_readers(dataset, account=account))
 
     def _describe(
         self, request: ForecastRequest, catalog: TableCatalog, asked: DryRun

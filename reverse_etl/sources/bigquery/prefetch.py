@@ -1,14 +1,25 @@
 """Tables fetched ahead by a thread, as far as the byte budget goes."""
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
+from weakref import WeakSet
 
 import pyarrow as pa
 
 from reverse_etl.sources.bigquery.budget import Account
 from reverse_etl.sources.bigquery.coalesce import Joiner, Piece
+
+_open: "WeakSet[Prefetcher]" = WeakSet()
+
+
+@atexit.register
+def _close_forgotten() -> None:
+    """End what is still read when the process ends: gRPC hangs or aborts when it is ended mid-call."""
+    for prefetcher in list(_open):
+        prefetcher.close()
 
 
 class Prefetcher:
@@ -33,11 +44,13 @@ class Prefetcher:
         self._pieces: deque[Piece] = deque()
         self._has_ended = False
         self._error: BaseException | None = None
-        # A daemon: a reader that was forgotten, open, must not keep the process from ending.
+        # A daemon: a reader that was forgotten, open, must not keep the process from ending before
+        # it comes to closing it.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to fetch."""
+        _open.add(self)
         self._thread.start()
 
     def take(self) -> Piece | None:

@@ -42,7 +42,7 @@ _ROLES: Mapping[str, str] = {
     "bigquery.jobs.create": "roles/bigquery.jobUser on the project",
     "bigquery.jobs.": "roles/bigquery.resourceViewer on the project",
     # Of other people's jobs; everybody may cancel their own.
-    "bigquery.jobs.update": "roles/bigquery.admin on the project",
+    "bigquery.jobs.update": "roles/bigquery.admin on the project, or a role with this permission alone,",
     "bigquery.readsessions.": "roles/bigquery.readSessionUser on the project",
     "bigquery.datasets.": _READER,
     "bigquery.tables.get": _READER,

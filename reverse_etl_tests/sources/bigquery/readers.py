@@ -82,3 +82,12 @@ def read_ids(reader: StorageReader, snapshot: Snapshot, splits: list[Split]) -> 
         for table in reader.read(snapshot, split)
         for number in table.column("id").to_pylist()
     ]
+
+
+def begin_to_read(
+    options: BigQueryOptions, snapshot: Snapshot, splits: list[Split]
+) -> list[tuple[Iterator[pa.Table], pa.Table]]:
+    """Readings of some splits after their first table, which nobody ends."""
+    reader = StorageReader(Connection(options), options)
+    readings = [reader.read(snapshot, split) for split in splits]
+    return [(reading, next(reading)) for reading in readings]

@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -107,13 +110,8 @@ def test_streams_are_asked_for_as_set(
     assert (len(preferred), len(most)) == (7, 3)
 
 
-def read_elsewhere(
-    options: BigQueryOptions, parts: tuple[bytes, dict[str, Any]], texts: list[str]
-) -> list[int]:
-    """What a process does that got nothing but the snapshot and splits, as JSON."""
-    encoded, attributes = parts
-    schema = pa.ipc.read_schema(pa.py_buffer(encoded))
-    snapshot = Snapshot(schema=schema, **attributes)
+def read_elsewhere(options: BigQueryOptions, snapshot: Snapshot, texts: list[str]) -> list[int]:
+    """What a process does that got nothing but the snapshot, and splits as JSON."""
     with open_reader(options) as reader:
         return read_ids(reader, snapshot, [Split(**json.loads(text)) for text in texts])
 
@@ -126,19 +124,47 @@ def test_splits_are_read_in_other_processes(
     with open_reader(bigquery_options) as reader:
         splits = reader.plan(snapshot, table_path(bigquery_server))
     texts = [json.dumps(asdict(split)) for split in splits]
-    attributes = {name: getattr(snapshot, name) for name in Snapshot.__slots__ if name != "schema"}
-    parts = (snapshot.schema.serialize().to_pybytes(), attributes)
 
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         halves = pool.starmap(
             read_elsewhere,
-            [(bigquery_options, parts, texts[:2]), (bigquery_options, parts, texts[2:])],
+            [
+                (bigquery_options, snapshot, texts[:2]),
+                (bigquery_options, snapshot, texts[2:]),
+            ],
         )
         pool.close()
         pool.join()
 
     assert [len(half) for half in halves] == [10_000, 10_000]
     assert sorted(halves[0] + halves[1]) == list(range(20_000))
+
+
+def test_process_ends_with_a_reader_open(
+    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
+) -> None:
+    """A program that leaves in the middle of a split neither hangs nor dies at its end."""
+    snapshot = pin_table(bigquery_server, build_rows(50_000))
+    bigquery_server.streams.rows_per_message = 100
+    options = replace(bigquery_options, in_flight_bytes=20_000)
+    with open_reader(options) as reader:
+        splits = reader.plan(snapshot, table_path(bigquery_server))
+    program = (
+        "import pickle, sys\n"
+        "from reverse_etl_tests.sources.bigquery.readers import begin_to_read\n"
+        "forgotten = begin_to_read(*pickle.load(sys.stdin.buffer))\n"
+        "print(sum(table.num_rows > 0 for _, table in forgotten))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps((options, snapshot, splits)),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout) == (0, b"4\n")
 
 
 def test_slow_readers_keep_bytes_in_flight_under_the_budget(

@@ -133,7 +133,7 @@ def test_query_beyond_the_budget_is_not_begun(
     with pytest.raises(ConfigError) as raised:
         source.pin(build_request(source, budget_usd=6.25))
 
-    assert "have cost 6.25 USD in 2026-11 (UTC), 1 queries" in raised.value.message
+    assert "have cost 6.25 USD in 2026-11 (UTC), 1 query, of all" in raised.value.message
     assert "source.monthly_budget_usd is 6.25" in raised.value.message
     assert list_paid(bigquery_server) == []
     assert bigquery_server.log.named("tables.insert") == []
