@@ -35,6 +35,8 @@ from reverse_etl.stages.run_plan import (
 
 # A plan is waited for by a person; a run is more patient.
 _REDIS_TIMEOUT_SECONDS = 3.0
+_NEVER_COMMITTED = "no version of this day or an earlier one was committed"
+_UNREADABLE = "the store could not be read"
 
 
 def plan_partition(spec: SyncSpec, partition: Partition, runtime: Runtime) -> RunPlan:
@@ -59,7 +61,7 @@ class _Planner:
         forecast, kind = self._ask_source()
         self._check_policy(forecast)
         is_store_there = self._ask_store()
-        basis = self._find_basis(kind) if is_store_there else None
+        basis, basis_missing = self._find_basis(kind) if is_store_there else (None, _UNREADABLE)
         self._ask_heads(is_store_there=is_store_there)
         unchanged = self._find_unchanged() if is_store_there else None
         version = build_version(self._partition.key, self._now)
@@ -74,7 +76,7 @@ class _Planner:
                 config.columns, None if forecast is None else forecast.description
             ),
             basis=basis,
-            basis_missing=None if basis else _explain_absence(is_store_there=is_store_there),
+            basis_missing=basis_missing,
             read=plan_read(forecast, basis),
             objects=self._plan_objects(basis, version),
             redis=plan_redis(
@@ -129,10 +131,15 @@ class _Planner:
             lambda: find_snapshot(self._runtime.store, name, day)
         )
 
-    def _find_basis(self, kind: str | None) -> Basis | None:
-        return self._stops[Step.MASKED].collect(
+    def _find_basis(self, kind: str | None) -> tuple[Basis | None, str | None]:
+        """The basis, or why there is none."""
+        stops = self._stops[Step.MASKED]
+        basis = stops.collect(
             lambda: find_basis(self._spec, self._partition, self._runtime, source_kind=kind)
         )
+        if basis is not None:
+            return basis, None
+        return None, _UNREADABLE if stops.found else _NEVER_COMMITTED
 
     def _find_unchanged(self) -> str | None:
         return self._stops[Step.MASKED].collect(
@@ -204,9 +211,3 @@ def _build_pattern(spec: SyncSpec, partition: Partition, version: str) -> str:
     prefix = version_prefix(spec.name, version).replace(version, f"{partition.key}.<attempt>")
     name = object_file_name(spec.config.landing.format, spec.compression, 0)
     return prefix + name.replace("00000", "<number>")
-
-
-def _explain_absence(*, is_store_there: bool) -> str:
-    if not is_store_there:
-        return "the store could not be read"
-    return "no version of this day or an earlier one was committed"

@@ -308,6 +308,7 @@ def test_older_day_would_be_superseded(run: Run) -> None:
     [
         (("plan", "peple", "--partition", DAY), "no sync 'peple'"),
         (("plan", "people", "--partition", "yesterday"), "is not a date such as"),
+        (("plan", "people", "--partition", "9999-12-31"), "is not a date such as"),
     ],
 )
 def test_wrong_use_is_no_plan(run: Run, words: tuple[str, ...], said: str) -> None:

@@ -21,6 +21,10 @@ JOB = QueryJob(
 )
 
 
+#: A run that Dagster made from another.
+GROUP: dict[str, object] = {"root_run_id": "first", "parent_run_id": "first"}
+
+
 class PaidSource(MemorySource):
     """A source whose snapshots were paid for."""
 
@@ -39,9 +43,21 @@ def build_run(**attributes: object) -> dg.DagsterRun:
     ("attributes", "expected"),
     [
         ({}, "second"),
-        ({"root_run_id": "first", "parent_run_id": "first"}, "second"),
-        ({"root_run_id": "first", "parent_run_id": "first", "tags": {"dagster/retry_number": "1"}}, "first"),
-        ({"root_run_id": "first", "parent_run_id": "first", "tags": {"dagster/is_resume_retry": "true"}}, "first"),
+        (GROUP, "second"),
+        (
+            {
+                **GROUP,
+                "tags": {"dagster/retry_number": "1"},
+            },
+            "first",
+        ),
+        (
+            {
+                **GROUP,
+                "tags": {"dagster/is_resume_retry": "true"},
+            },
+            "first",
+        ),
     ],
     ids=["new", "repeated", "retried", "resumed"],
 )

@@ -11,7 +11,7 @@ from reverse_etl import pipeline
 from reverse_etl.cache.layout import record_prefix
 from reverse_etl.errors import TransientError
 from reverse_etl.landing.documents import find_head
-from reverse_etl.landing.layout import head_name, version_prefix
+from reverse_etl.landing.layout import head_name, manifest_name, version_prefix
 from reverse_etl.landing.manifest import encode_head
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import Manifest, Step
@@ -378,6 +378,18 @@ def test_store_that_is_away_is_asked_once(tmp_path: Path, redis_url: str) -> Non
     assert list_stops(planned) == [("extract", "TransientError")]
     assert planned.basis_missing == "the store could not be read"
     assert store.asked == 1
+
+
+def test_earlier_version_that_was_altered_stops(tmp_path: Path, redis_url: str) -> None:
+    """Its rows are what the new ones are held against: masked would stop at it."""
+    spec, runtime = build_spec(), build_runtime(tmp_path, redis_url=redis_url)
+    manifest = land(spec, runtime)
+    runtime.store.put(manifest_name(spec.name, manifest.version), b"{}")
+
+    planned = plan(spec, runtime)
+
+    assert list_stops(planned) == [("masked", "IntegrityError")]
+    assert planned.basis_missing == "the store could not be read"
 
 
 def test_redis_that_is_away_is_one_stop(tmp_path: Path) -> None:

@@ -35,16 +35,11 @@ class Foreseer:
     """Looks ahead at one request; used once."""
 
     def __init__(
-        self,
-        connection: Connection,
-        options: BigQueryOptions,
-        *,
-        staging: Staging,
-        now: dt.datetime,
+        self, connection: Connection, options: BigQueryOptions, *, now: dt.datetime
     ) -> None:
         self._connection = connection
         self._options = options
-        self._staging = staging
+        self._staging = Staging(connection, options)
         self._now = now
         self._stops = Stops()
 

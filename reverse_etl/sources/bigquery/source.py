@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,9 @@ from reverse_etl.sources.bigquery.staging import Staging
 from reverse_etl.sources.bigquery.tables import TableCatalog, read_past
 from reverse_etl.sources.bigquery.time_travel import read_as_of
 from reverse_etl.sources.spending import Spending, check_budget
+
+# A person waits for a forecast; a run is more patient.
+_FORESIGHT_SECONDS = 10.0
 
 
 def _read_clock() -> dt.datetime:
@@ -70,8 +74,8 @@ class BigQuerySource:
 
     def foresee(self, request: ForecastRequest) -> Forecast:
         """Bytes, cost, columns and every stop, by dry runs and metadata."""
-        foreseer = Foreseer(self._connection, self._options, staging=self._staging, now=self._now())
-        return foreseer.foresee(request)
+        with closing(Connection(self._options, retry_seconds=_FORESIGHT_SECONDS)) as connection:
+            return Foreseer(connection, self._options, now=self._now()).foresee(request)
 
     def pin(self, request: PinRequest) -> Snapshot:
         """Run the query as one job into a staging table, or find the job of an earlier try."""

@@ -60,7 +60,8 @@ def open_reader(
     options: BigQueryOptions, *, policy: RetryPolicy = HASTY, **changes: Any
 ) -> Iterator[StorageReader]:
     """A reader with options changed; afterwards no thread, byte or share of it is left."""
-    changed = replace(options, **changes)
+    # A busy machine is silent for a while too: only tests of silence are impatient.
+    changed = replace(options, **{"stall_seconds": 30.0, **changes})
     with closing(Connection(changed)) as connection:
         reader = StorageReader(connection, changed, policy=policy)
         yield reader

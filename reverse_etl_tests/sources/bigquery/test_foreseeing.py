@@ -15,7 +15,6 @@ from reverse_etl.sources.bigquery.asking import DryRun, select_columns
 from reverse_etl.sources.bigquery.connection import Connection
 from reverse_etl.sources.bigquery.foreseeing import Foreseer
 from reverse_etl.sources.bigquery.options import BigQueryOptions
-from reverse_etl.sources.bigquery.staging import Staging
 from reverse_etl.sources.bigquery.tables import TableCatalog
 from reverse_etl_tests.bigquery.server import BigQueryServer
 from reverse_etl_tests.contracts.source import NOW, PARTITION
@@ -56,7 +55,7 @@ def foresee(
         options = dataclasses.replace(bigquery_options, **chosen)
         connection = Connection(options, retry_seconds=0.2)
         opened.append(connection)
-        foreseer = Foreseer(connection, options, staging=Staging(connection, options), now=NOW)
+        foreseer = Foreseer(connection, options, now=NOW)
         asked = {name: value for name, value in changes.items() if name not in names}
         return foreseer.foresee(build_request(**asked))
 
@@ -238,9 +237,7 @@ def test_bigquery_that_does_not_answer_is_not_asked_again(
 def test_each_column_that_cannot_be_carried_is_told(bigquery_options: BigQueryOptions) -> None:
     """By its name; without all columns there is no policy to hold."""
     connection = Connection(bigquery_options)
-    foreseer = Foreseer(
-        connection, bigquery_options, staging=Staging(connection, bigquery_options), now=NOW
-    )
+    foreseer = Foreseer(connection, bigquery_options, now=NOW)
     columns = [SchemaField(name, kind) for name, kind in (("a", "X"), ("b", "INT64"), ("c", "Y"))]
     asked = DryRun(columns=columns, bytes_to_process=1, account=None)
 

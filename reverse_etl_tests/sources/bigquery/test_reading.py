@@ -219,6 +219,7 @@ def test_splits_read_in_turn_by_one_thread(
     bigquery_server.streams.rows_per_message = 250
 
     with open_reader(bigquery_options, in_flight_bytes=60_000) as reader:
+        reader.budget._patience_seconds = 0.05
         splits = reader.plan(snapshot, table_path(bigquery_server))
         readers = [reader.read(snapshot, split) for split in splits]
         rows = 0
