@@ -67,11 +67,11 @@ class Foreseer:
         self._check_staging(request, asked)
         if asked is None:
             return forecast
-        self._ask(lambda: check_price(asked.bytes_to_process, self._options))
         forecast = replace(forecast, description=self._describe(request, catalog, asked))
         size = None if text is None else self._count_bytes(request, text, asked)
         if size is None:
             return forecast
+        self._ask(lambda: check_price(size, self._options))
         billed = estimate_billed_bytes(size)
         return self._foresee_spending(
             request, replace(forecast, bytes_to_process=size, bytes_to_bill=billed)

@@ -11,7 +11,13 @@ from google.cloud import bigquery
 from reverse_etl.errors import NotFoundError, TransientError
 from reverse_etl.model import Partition, QueryJob, Snapshot, Split
 from reverse_etl.sources.base import Description, Forecast, ForecastRequest, PinRequest
-from reverse_etl.sources.bigquery.asking import DryRun, ask, estimate_cost, select_columns
+from reverse_etl.sources.bigquery.asking import (
+    DryRun,
+    ask,
+    dry_run,
+    estimate_cost,
+    select_columns,
+)
 from reverse_etl.sources.bigquery.connection import Connection
 from reverse_etl.sources.bigquery.foreseeing import Foreseer
 from reverse_etl.sources.bigquery.job_ids import build_job_url
@@ -65,7 +71,8 @@ class BigQuerySource:
         text = query
         if as_of is not None:
             text = read_past(catalog, query, moment=as_of, now=self._now())
-        asked = ask(self._connection, self._options, text, partition)
+        # No price is looked at yet: what is dropped will not be read.
+        asked = dry_run(self._connection, text, partition)
         schema = asked.schema
         guarded = guard_columns(
             query, table_of=catalog.find_facts, columns=schema.names, project=catalog.project

@@ -15,7 +15,7 @@ from reverse_etl.sources.bigquery.options import BigQueryOptions, Prices
 from reverse_etl.sources.bigquery.source import BigQuerySource
 from reverse_etl_tests.bigquery.server import BigQueryServer
 from reverse_etl_tests.contracts.source import NOW, PARTITION
-from reverse_etl_tests.sources.bigquery.scene import CANARY, explain_all, open_shop
+from reverse_etl_tests.sources.bigquery.scene import CANARY, build_request, explain_all, open_shop
 
 
 @pytest.fixture
@@ -52,9 +52,12 @@ def test_query_beyond_the_cap_is_refused_with_its_price(
     )
     source = BigQuerySource(options, now=lambda: NOW)
 
-    with pytest.raises(ConfigError, match=r"800 bytes \(about 0\.73 USD\).*allows 799\."):
-        source.describe(query="SELECT id FROM shop.users", partition=PARTITION)
+    request = build_request(source, query="SELECT id FROM shop.users")
 
+    with pytest.raises(ConfigError, match=r"800 bytes \(about 0\.73 USD\).*allows 799\."):
+        source.pin(request)
+
+    assert not bigquery_server.jobs
     source.close()
 
 

@@ -13,6 +13,7 @@ from reverse_etl.errors import (
     TransientError,
 )
 from reverse_etl.sources.bigquery.options import BigQueryOptions
+from reverse_etl.sources.bigquery.session import check_session_schema
 from reverse_etl_tests.bigquery.server import BigQueryServer
 from reverse_etl_tests.sources.bigquery.readers import (
     HASTY,
@@ -158,3 +159,28 @@ def test_expired_session_asks_for_a_new_plan(
         fresh = reader.plan(snapshot, table_path(bigquery_server))
 
         assert sorted(read_ids(reader, snapshot, fresh)) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (pa.schema([("id", pa.int64())]), "column 'email' is missing"),
+        (
+            pa.schema([("id", pa.uint64()), ("email", pa.string())]),
+            "column 'id' has a type that cannot be carried",
+        ),
+        (
+            pa.schema([("id", pa.int64()), ("email", pa.string()), ("more", pa.string())]),
+            "column 'more' was not asked for",
+        ),
+    ],
+    ids=["missing", "foreign", "more"],
+)
+def test_session_is_held_to_the_snapshot(
+    bigquery_server: BigQueryServer, found: pa.Schema, text: str
+) -> None:
+    """Whatever a session says, only the pinned columns in their types are read."""
+    snapshot = pin_table(bigquery_server, build_rows(1))
+
+    with pytest.raises(IntegrityError, match=text):
+        check_session_schema(found, snapshot)
