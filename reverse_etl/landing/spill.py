@@ -6,6 +6,7 @@ Only masked rows are ever here. The order within a bucket is that of the key's b
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,15 +60,14 @@ class Spill:
         self._record = f"concat({record}, chr(10))" if self._is_json else record
         self._create()
 
-    def add(self, cursor: Engine, masked: pa.Table) -> Added:
-        """Encode and keep a masked batch."""
-        with guarded("encoding"), refused_by_value():
-            cursor.register("masked_batch", masked)
+    def add(self, cursor: Engine, masked: str, parameters: dict[str, Any]) -> Added:
+        """Encode and keep masked rows: those of the query `masked`, run here in one pass with encoding."""
+        with guarded("masking and encoding"), refused_by_value():
             keys_and_lines = cursor.sql(
                 f"SELECT {self._key} AS {quote_identifier(KEY)}, {self._record} "
-                f"AS {quote_identifier(LINE)}{self._payload(', *')} FROM masked_batch"
+                f"AS {quote_identifier(LINE)}{self._payload(', *')} FROM ({masked})",
+                params=parameters,
             ).to_arrow_table()
-            cursor.unregister("masked_batch")
             added = self._look_at(cursor, keys_and_lines)
             if not added.null_keys:
                 self._keep(cursor, keys_and_lines)

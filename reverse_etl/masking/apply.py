@@ -1,5 +1,7 @@
 """A policy as one vectorised query over a batch: the only way from raw columns to masked ones."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,8 @@ from reverse_etl.engine import Engine, guarded, unslice
 from reverse_etl.masking.policy import Policy
 from reverse_etl.masking.rules import MaskContext, Parameters
 from reverse_etl.sql import quote_identifier
+
+_RAW = "raw_batch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +41,34 @@ def compile_mask(policy: Policy, *, context: MaskContext) -> Mask:
     return Mask(select=", ".join(items), parameters=parameters.values, schema=policy.landed_schema)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedRows:
+    """A batch masked, as a query that has not run yet: whoever needs more of it does so in one pass.
+
+    It has the mask's columns, and as many rows as the batch, in any order.
+    """
+
+    query: str
+    parameters: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return "MaskedRows()"
+
+
+@contextlib.contextmanager
+def open_masked(engine: Engine, mask: Mask, batch: pa.Table) -> Iterator[MaskedRows]:
+    """The batch's masked rows, which can be queried as long as this is open."""
+    with guarded("masking"):
+        engine.register(_RAW, unslice(batch))
+        try:
+            yield MaskedRows(query=f"SELECT {mask.select} FROM {_RAW}", parameters=mask.parameters)
+        finally:
+            engine.unregister(_RAW)
+
+
 def mask_batch(engine: Engine, mask: Mask, batch: pa.Table) -> pa.Table:
     """The batch masked: as many rows, in any order, of exactly the mask's schema."""
-    with guarded("masking"):
-        engine.register("raw_batch", unslice(batch))
-        try:
-            masked = engine.sql(f"SELECT {mask.select} FROM raw_batch", params=mask.parameters)
-            table: pa.Table = masked.to_arrow_table()
-        finally:
-            engine.unregister("raw_batch")
-        return table.cast(mask.schema)
+    with open_masked(engine, mask, batch) as rows:
+        masked = engine.sql(rows.query, params=rows.parameters)
+        table: pa.Table = masked.to_arrow_table()
+    return table.cast(mask.schema)

@@ -16,7 +16,7 @@ from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
-from reverse_etl.masking.apply import Mask, mask_batch
+from reverse_etl.masking.apply import Mask, open_masked
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
@@ -132,8 +132,8 @@ class LandingStage:
                 for batch in batches:
                     if stop.is_set():
                         return
-                    masked = mask_batch(cursor, mask, batch)
-                    added = spill.add(cursor, masked)
+                    with open_masked(cursor, mask, batch) as masked:
+                        added = spill.add(cursor, masked.query, masked.parameters)
                     tally.add(added)
                     meter.add(rows=added.lines.rows, bytes=added.lines.bytes)
                     rows += added.lines.rows

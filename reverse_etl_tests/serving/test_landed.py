@@ -80,7 +80,8 @@ def land(
     with closing(open_engine(memory_limit_bytes=200 << 20)) as engine:
         spill = Spill(engine, plan, part_bytes=part_bytes)
         with closing(engine.cursor()) as cursor:
-            spill.add(cursor, pa.Table.from_pylist(rows, schema=schema))
+            cursor.register("given", pa.Table.from_pylist(rows, schema=schema))
+            spill.add(cursor, "SELECT * FROM given", {})
         write(store, plan, spill)
     publish(
         build_head(
