@@ -1,5 +1,6 @@
 """Progress of long work: rows, bytes, rate and time left, reported where a person looks."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,15 +48,17 @@ class Meter:
     bytes: int = 0
     _started: float = field(default_factory=time.monotonic)
     _reported: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, *, rows: int, bytes: int) -> None:  # noqa: A002 - the unit is the name
-        """Count, and report if it is time."""
-        self.rows += rows
-        self.bytes += bytes
-        now = time.monotonic()
-        if now - self._reported >= self.interval_seconds:
-            self._reported = now
-            self._send(now)
+        """Count, and report if it is time; from any thread."""
+        with self._lock:
+            self.rows += rows
+            self.bytes += bytes
+            now = time.monotonic()
+            if now - self._reported >= self.interval_seconds:
+                self._reported = now
+                self._send(now)
 
     def finish(self) -> float:
         """Send the last report; return the stage's seconds."""

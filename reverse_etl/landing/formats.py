@@ -36,9 +36,11 @@ def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
     if plan.file_format == "parquet":
         return _encode_parquet(plan, buckets)
     chunks = [piece.column(LINE).chunks for bucket in buckets for piece in bucket.pieces]
-    body = b"".join(text_of(lines) for (lines,) in chunks)
+    texts = [text_of(lines) for (lines,) in chunks]
+    # Nearly always one piece: only the buckets at a batch's edges have two.
+    body = texts[0] if len(texts) == 1 else b"".join(texts)
     if plan.compression == "none":
-        return body
+        return bytes(body)
     return bytes(igzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0))
 
 

@@ -1,14 +1,18 @@
-"""Masked records put in order of (bucket, key), out of core: what exceeds the engine's memory spills.
+"""Masked records put in order of (bucket, key), out of core.
 
-Only masked rows are ever here. The order within a bucket is that of the key's bytes.
+They wait in a scratch file, in parts of consecutive buckets, and one part after the other is read
+back and ordered. The order within a bucket is that of the key's bytes.
 """
 
+import threading
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from reverse_etl.ahead import read_ahead
@@ -18,6 +22,7 @@ from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
 from reverse_etl.landing.encode import key_expression, record_expression
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
+from reverse_etl.scratch_file import ScratchFile
 from reverse_etl.sql import quote_identifier
 
 # No column can have these names: check_column_name forbids the dot.
@@ -27,10 +32,9 @@ LINE = ".line"
 _BATCH_BYTES = 8 << 20
 # Enough to keep the writers busy while a part is being ordered.
 _BATCHES_AHEAD = 4
-# One part is ordered at a time, so it should fit the engine's memory with room to spare: what is
-# ordered in memory costs a third of what is ordered on disk. About so many bytes a record, encoded.
+# What a record is taken for until records have been seen, encoded.
 _ASSUMED_ROW_BYTES = 384
-_MOST_PARTS = 64
+_MOST_PARTS = 512
 _MOST_BATCH_ROWS = 32_768
 _FEWEST_BATCH_ROWS = 256
 
@@ -43,109 +47,148 @@ class Added:
     null_keys: int
 
 
+@dataclass(slots=True)
+class _Part:
+    """Records of the buckets in `buckets`, and where their batches lie in the file."""
+
+    buckets: range
+    batches: deque[tuple[int, int]] = field(default_factory=deque)
+    bytes: int = 0
+
+
 class Spill:
     """The records of one version. `add` from many threads, each with its cursor; then read once.
 
-    They are kept in parts, each of a range of buckets of about `part_bytes`.
+    A part is made for about `part_bytes`; one that grew larger is read in several passes.
     """
 
-    def __init__(self, engine: Engine, plan: LandingPlan, *, part_bytes: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        plan: LandingPlan,
+        *,
+        file: ScratchFile,
+        part_bytes: int,
+        row_bytes: int = _ASSUMED_ROW_BYTES,
+    ) -> None:
         self._engine = engine
         self._plan = plan
-        self._ends = _cut_parts(plan, part_bytes=part_bytes)
-        self._tables = [f"part_{number}" for number in range(len(self._ends))]
+        self._file = file
+        self._part_bytes = part_bytes
+        self._parts = _cut_parts(plan, bytes=part_bytes, row_bytes=row_bytes)
+        self._ends = np.array([part.buckets.stop for part in self._parts])
         self._key = key_expression(plan.schema.field(plan.key))
         self._is_json = plan.file_format == "json"
         record = record_expression(plan.schema)
         self._record = f"concat({record}, chr(10))" if self._is_json else record
-        self._create()
+        self._schema: pa.Schema | None = None
+        self._lock = threading.Lock()
 
     def add(self, cursor: Engine, masked: str, parameters: dict[str, Any]) -> Added:
         """Encode and keep masked rows: those of the query `masked`, run here in one pass with encoding."""
         with guarded("masking and encoding"), refused_by_value():
-            keys_and_lines = cursor.sql(
+            encoded = cursor.sql(
                 f"SELECT {self._key} AS {quote_identifier(KEY)}, {self._record} "
                 f"AS {quote_identifier(LINE)}{self._payload(', *')} FROM ({masked})",
                 params=parameters,
             ).to_arrow_table()
-            added = self._look_at(cursor, keys_and_lines)
-            if not added.null_keys:
-                self._keep(cursor, keys_and_lines)
+            added = self._look_at(cursor, encoded)
+        if not added.null_keys:
+            self._keep(encoded)
         return added
 
     def read_ordered(self, *, row_bytes: float) -> Iterator[pa.Table]:
         """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
 
         Columns: `.bucket`, `.key`, then for JSON `.line` with its newline, else the landed ones. A
-        part that was read is forgotten, and gives its memory and disk back. A thread orders the next
-        part while this one is being used.
+        thread orders what comes next while this is being used.
         """
-        with read_ahead(self._order(row_bytes), items=_BATCHES_AHEAD) as batches:
-            yield from batches
-
-    def _order(self, row_bytes: float) -> Iterator[pa.Table]:
         fitting = int(_BATCH_BYTES / max(row_bytes, 1.0))
         rows = max(_FEWEST_BATCH_ROWS, min(_MOST_BATCH_ROWS, fitting))
-        order = f"{quote_identifier(BUCKET)}, {quote_identifier(KEY)}"
-        with guarded("ordering"):
-            for table in self._tables:
-                ordered = self._engine.sql(f"SELECT * FROM {table} ORDER BY {order}")
-                for batch in ordered.to_arrow_reader(rows):
-                    yield pa.Table.from_batches([batch])
-                self._engine.execute(f"DROP TABLE {table}")
-
-    def _create(self) -> None:
-        empty = self._plan.schema.empty_table()
-        line = f", ''::VARCHAR AS {quote_identifier(LINE)}" if self._is_json else ""
-        with guarded("preparing the spill"):
-            self._engine.register("empty_batch", empty)
-            for table in self._tables:
-                self._engine.execute(
-                    f"CREATE TABLE {table} AS SELECT 0::UINTEGER AS {quote_identifier(BUCKET)}, "
-                    f"''::VARCHAR AS {quote_identifier(KEY)}{line}{self._payload(', *')} "
-                    "FROM empty_batch LIMIT 0"
-                )
-            self._engine.unregister("empty_batch")
+        with read_ahead(self._order(rows), items=_BATCHES_AHEAD) as batches:
+            yield from batches
 
     def _payload(self, text: str) -> str:
         """`text` where the landed columns themselves are kept, nothing where the line is enough."""
         return "" if self._is_json else text
 
-    def _look_at(self, cursor: Engine, keys_and_lines: pa.Table) -> Added:
+    def _look_at(self, cursor: Engine, encoded: pa.Table) -> Added:
         line = quote_identifier(LINE)
-        cursor.register("lines", keys_and_lines)
+        cursor.register("lines", encoded.select([LINE]))
         row = fetch_row(cursor, f"SELECT {sum_columns(line)} FROM lines")
         cursor.unregister("lines")
-        return Added(lines=sum_from_row(row), null_keys=keys_and_lines.column(KEY).null_count)
+        return Added(lines=sum_from_row(row), null_keys=encoded.column(KEY).null_count)
 
-    def _keep(self, cursor: Engine, keys_and_lines: pa.Table) -> None:
+    def _keep(self, encoded: pa.Table) -> None:
         """Put each record into the part of its bucket."""
-        buckets = compute_buckets(keys_and_lines.column(KEY), self._plan.buckets)
-        encoded = keys_and_lines.append_column(BUCKET, buckets)
+        buckets = compute_buckets(encoded.column(KEY), self._plan.buckets)
         if not self._is_json:
             encoded = encoded.drop_columns([LINE])
-        parts = np.searchsorted(self._ends, buckets.to_numpy(), side="right").astype(np.uint8)
-        if len(self._tables) > 1:
-            encoded = encoded.take(np.argsort(parts, kind="stable"))
-        ends = np.cumsum(np.bincount(parts, minlength=len(self._tables))).tolist()
-        for table, (start, end) in zip(self._tables, pairwise([0, *ends]), strict=True):
+        records = encoded.add_column(0, BUCKET, buckets)
+        parts = np.searchsorted(self._ends, buckets.to_numpy(), side="right").astype(np.uint16)
+        if len(self._parts) > 1:
+            records = unslice(records).take(np.argsort(parts, kind="stable"))
+        self._schema = records.schema
+        ends = np.cumsum(np.bincount(parts, minlength=len(self._parts))).tolist()
+        for part, (start, end) in zip(self._parts, pairwise([0, *ends]), strict=True):
             if end > start:
-                self._insert(cursor, table, encoded.slice(start, end - start))
+                self._append(part, records.slice(start, end - start))
 
-    def _insert(self, cursor: Engine, table: str, records: pa.Table) -> None:
-        kept = quote_identifier(LINE)
-        if not self._is_json:
-            kept = ", ".join(quote_identifier(name) for name in self._plan.schema.names)
-        cursor.register("encoded_batch", unslice(records))
-        cursor.execute(
-            f"INSERT INTO {table} SELECT {quote_identifier(BUCKET)}, {quote_identifier(KEY)}, {kept} "
-            "FROM encoded_batch"
-        )
-        cursor.unregister("encoded_batch")
+    def _append(self, part: _Part, records: pa.Table) -> None:
+        for batch in records.combine_chunks().to_batches():
+            place = self._file.append([batch.serialize()])
+            with self._lock:
+                part.batches.append(place)
+                part.bytes += place[1]
+
+    def _order(self, rows: int) -> Iterator[pa.Table]:
+        for part in self._parts:
+            for buckets in _cut_range(part.buckets, -(-part.bytes // self._part_bytes)):
+                records = self._read(part, buckets)
+                if records is None:
+                    continue
+                order = self._find_order(records)
+                for start in range(0, len(order), rows):
+                    yield records.take(order[start : start + rows])
+
+    def _read(self, part: _Part, buckets: range) -> pa.Table | None:
+        """The part's records of these buckets, in one piece; None if there are none."""
+        tables = []
+        for start, size in part.batches:
+            schema = cast("pa.Schema", self._schema)  # there is a batch, so there was one to keep
+            batch = pa.ipc.read_record_batch(self._file.read(start, size), schema)
+            table = pa.Table.from_batches([batch])
+            if buckets != part.buckets:
+                found = table.column(BUCKET).to_numpy()
+                inside = (found >= buckets.start) & (found < buckets.stop)
+                table = table.filter(pa.array(inside))
+            if table.num_rows:
+                tables.append(table)
+        return pa.concat_tables(tables).combine_chunks() if tables else None
+
+    def _find_order(self, records: pa.Table) -> npt.NDArray[np.int64]:
+        """Where each record of the order stands now: only buckets and keys are moved to find it."""
+        keys = records.select([BUCKET, KEY]).append_column(".at", pa.array(np.arange(len(records))))
+        with guarded("ordering"):
+            self._engine.register("unordered", keys)
+            ordered = self._engine.sql(
+                f"SELECT {quote_identifier('.at')} FROM unordered "
+                f"ORDER BY {quote_identifier(BUCKET)}, {quote_identifier(KEY)}"
+            ).to_arrow_table()
+            self._engine.unregister("unordered")
+        order: npt.NDArray[np.int64] = ordered.column(0).to_numpy()
+        return order
 
 
-def _cut_parts(plan: LandingPlan, *, part_bytes: int) -> list[int]:
-    """The bucket at which each part ends; the last is one past the last bucket."""
-    wanted = -(-plan.rows * _ASSUMED_ROW_BYTES // part_bytes)
-    parts = max(1, min(wanted, _MOST_PARTS, plan.buckets))
-    return [plan.buckets * part // parts for part in range(1, parts + 1)]
+def _cut_parts(plan: LandingPlan, *, bytes: int, row_bytes: int) -> list[_Part]:  # noqa: A002
+    """Parts of consecutive buckets, in order; every bucket is in one."""
+    wanted = -(-plan.rows * max(_ASSUMED_ROW_BYTES, row_bytes) // bytes)
+    pieces = max(1, min(wanted, _MOST_PARTS))
+    return [_Part(buckets) for buckets in _cut_range(range(plan.buckets), pieces)]
+
+
+def _cut_range(whole: range, pieces: int) -> list[range]:
+    """At most so many consecutive ranges that together are `whole`; none is empty."""
+    pieces = max(1, min(pieces, len(whole)))
+    edges = [whole.start + len(whole) * piece // pieces for piece in range(pieces + 1)]
+    return [range(first, end) for first, end in pairwise(edges)]

@@ -20,10 +20,13 @@ from reverse_etl.masking.apply import Mask, open_masked
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
+from reverse_etl.scratch_file import open_scratch_file
 from reverse_etl.sources.base import Source
 
 #: A session lives for hours: a snapshot that outlives several of them is read too slowly to end.
 _FRESH_STARTS = 2
+# A part and its ordered copy, with as much again for the batches that wait to be written.
+_PARTS_IN_MEMORY = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +92,16 @@ class LandingStage:
                     spill_directory=scratch,
                 )
             ) as engine,
+            open_scratch_file(scratch, purpose="while records are put in order") as file,
         ):
-            spill = Spill(engine, plan, part_bytes=self._runtime.memory_limit_bytes // 2)
+            spill = Spill(
+                engine,
+                plan,
+                file=file,
+                # A part is held twice for a moment, while its batches become one.
+                part_bytes=self._runtime.memory_limit_bytes // _PARTS_IN_MEMORY,
+                row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
+            )
             tally = self._mask(snapshot, mask, spill, engine)
             _check_tally(tally, snapshot)
             return self._write(plan, spill, tally, Witness(engine.cursor()))

@@ -60,7 +60,7 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     with (
         open_spool(tmp_path) as spool,
-        pytest.raises(TerminalError, match=r"No space left.*SCRATCH_DIR.*not published"),
+        pytest.raises(TerminalError, match=r"No space left.*SCRATCH_DIR.*Nothing was published"),
     ):
         spool.add(build_wire(1))
 

@@ -1,6 +1,7 @@
 """What the landing room writes, the reader reads: both formats, every kind of value and key."""
 
 import datetime as dt
+import tempfile
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from reverse_etl.landing.spill import Spill
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.progress import Meter, keep_silent
+from reverse_etl.scratch_file import ScratchFile
 from reverse_etl.serving import Reader
 from reverse_etl.types import Kind, build_field, build_range
 from reverse_etl_tests.serving.builders import NEW, SYNC, build_head, hard_keys, publish
@@ -77,8 +79,12 @@ def land(
         bucket_rows=16,
         rows=len(rows),
     )
-    with closing(open_engine(memory_limit_bytes=200 << 20)) as engine:
-        spill = Spill(engine, plan, part_bytes=part_bytes)
+    with (
+        closing(open_engine(memory_limit_bytes=200 << 20)) as engine,
+        tempfile.TemporaryFile() as opened,
+    ):
+        file = ScratchFile(opened.fileno(), purpose="in a test")
+        spill = Spill(engine, plan, file=file, part_bytes=part_bytes)
         with closing(engine.cursor()) as cursor:
             cursor.register("given", pa.Table.from_pylist(rows, schema=schema))
             spill.add(cursor, "SELECT * FROM given", {})
