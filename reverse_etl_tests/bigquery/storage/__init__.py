@@ -1,0 +1,1 @@
+"""BigQuery's Storage Read API, version 1, over gRPC."""
