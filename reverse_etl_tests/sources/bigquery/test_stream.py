@@ -125,8 +125,8 @@ def test_silence_without_end_is_given_up(
     """A stream that says nothing each time it is opened does not hang the step."""
     bigquery_server.faults.stream(action="stall", times=None, stream=0)
 
-    with pytest.raises(TransientError, match=r"failed 4 times.* with silence of 0\.05 seconds"):
-        read_all(bigquery_server, bigquery_options, stall_seconds=0.05)
+    with pytest.raises(TransientError, match=r"failed 4 times.* with silence of 0\.2 seconds"):
+        read_all(bigquery_server, bigquery_options, stall_seconds=0.2)
 
 
 def test_server_says_how_long_to_wait(
