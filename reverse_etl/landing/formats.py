@@ -159,7 +159,8 @@ def _parquet_codec(plan: LandingPlan) -> Literal["zstd", "none"]:
 
 
 def _landed(piece: pa.Table, schema: pa.Schema) -> pa.Table:
-    return piece.select(schema.names).cast(schema)
+    with guarded("encoding landed rows"), refused_by_value():
+        return piece.select(schema.names).cast(schema)
 
 
 def _decode_parquet(body: bytes, engine: Engine) -> Iterator[pa.Array]:

@@ -9,8 +9,9 @@ import pyarrow as pa
 from reverse_etl.landing.buckets import count_buckets
 from reverse_etl.landing.layout import object_file_name, version_prefix
 
-#: Rows of a Parquet object, about: large enough to read well, small enough to hold two in memory.
+#: Rows and encoded bytes of a Parquet object, about: large enough to read well, small enough to hold two.
 _PARQUET_OBJECT_ROWS = 65_536
+_PARQUET_OBJECT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,11 @@ def plan_landing(
     compression: str,
     bucket_rows: int,
     rows: int,
+    row_bytes: int = 0,
 ) -> LandingPlan:
-    """The plan of a version of `rows` records."""
-    per_object = 1 if file_format == "json" else max(1, _PARQUET_OBJECT_ROWS // bucket_rows)
+    """The plan of a version of `rows` records, of about `row_bytes` each if that is known."""
+    object_rows = min(_PARQUET_OBJECT_ROWS, _PARQUET_OBJECT_BYTES // max(1, row_bytes))
+    per_object = 1 if file_format == "json" else max(1, object_rows // bucket_rows)
     return LandingPlan(
         sync=sync,
         version=version,

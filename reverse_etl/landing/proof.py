@@ -12,17 +12,31 @@ from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
 from reverse_etl.landing.formats import join_lines
 from reverse_etl.landing.layout import MANIFEST, version_prefix
-from reverse_etl.landing.reading import check_objects, read_groups
+from reverse_etl.landing.reading import read_groups, read_text
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Manifest, RecordGroup
 from reverse_etl.progress import Meter
 
 
-def prove_objects(store: ObjectStore, manifest: Manifest, *, threads: int, meter: Meter) -> None:
-    """`IntegrityError` unless the store holds exactly the manifest's objects, byte for byte."""
+def prove_text(
+    store: ObjectStore, manifest: Manifest, *, sent: str, threads: int, meter: Meter
+) -> None:
+    """`IntegrityError` unless the store holds exactly the manifest's objects, and in them what was sent.
+
+    `sent` is the content digest of what went to the writers. For formats whose objects hold the very
+    lines that were masked.
+    """
     _check_listing(store, manifest)
-    for rows, size in check_objects(store, manifest, threads=threads):
-        meter.add(rows=rows, bytes=size)
+    content = hashlib.sha256()
+    with closing(read_text(store, manifest, threads=threads)) as texts:
+        for text, rows in texts:
+            content.update(text)
+            meter.add(rows=rows, bytes=len(text))
+    if content.hexdigest() != sent:
+        raise IntegrityError(
+            f"What lies in the store, decompressed, has content digest {content.hexdigest()}; what was "
+            f"sent has {sent}. Nothing goes live; run again, and report this if it stays."
+        )
 
 
 def prove_content(
@@ -42,9 +56,12 @@ def prove_content(
     found = LineSum()
     content = hashlib.sha256()
     pending: deque[Future[LineSum]] = deque()
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prove") as pool:
+    with (
+        closing(read_groups(store, manifest, engine=engine, threads=threads)) as groups,
+        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prove") as pool,
+    ):
         try:
-            for group in read_groups(store, manifest, engine=engine, threads=threads):
+            for group in groups:
                 pending.append(pool.submit(_sum_group, engine, group))
                 content.update(join_lines(group.lines))
                 meter.add(rows=len(group.lines), bytes=group.bytes)
@@ -80,6 +97,13 @@ def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
 
 
 def _check_listing(store: ObjectStore, manifest: Manifest) -> None:
+    rows = sum(item.rows for item in manifest.objects)
+    buckets = sum(item.buckets for item in manifest.objects)
+    if (rows, buckets) != (manifest.rows, manifest.buckets):
+        raise IntegrityError(
+            f"The objects that were written hold {rows} records in {buckets} buckets; {manifest.rows} in "
+            f"{manifest.buckets} were masked. Nothing goes live; run again, and report this if it stays."
+        )
     prefix = version_prefix(manifest.sync, manifest.version)
     listed = {
         item.name.removeprefix(prefix): item.bytes

@@ -4,7 +4,7 @@ The proof of landing, the load into Redis and its verification all read this way
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ _GROUP_BYTES = 4 << 20
 
 def read_groups(
     store: ObjectStore, manifest: Manifest, *, engine: Engine, threads: int
-) -> Iterator[RecordGroup]:
+) -> Generator[RecordGroup]:
     """Every record of the version once, in order of (bucket, key), object by object.
 
     `IntegrityError` when an object is missing, altered, or has other rows than the manifest says.
@@ -43,26 +43,30 @@ def read_groups(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def check_objects(
+def read_text(
     store: ObjectStore, manifest: Manifest, *, threads: int
-) -> Iterator[tuple[int, int]]:
-    """Rows and stored bytes of one group of objects after the other, each read and found unaltered.
+) -> Generator[tuple[bytes, int]]:
+    """The plain lines of a JSON version, and how many records they are: object by object, in order.
 
-    `IntegrityError` as `read_groups` raises it; nothing is decoded.
+    `IntegrityError` as `read_groups` raises it.
     """
     prefix = version_prefix(manifest.sync, manifest.version)
-    waiting: deque[Future[list[bytes]]] = deque()
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="check") as pool:
+    waiting: deque[tuple[list[LandedObject], Future[list[bytes]]]] = deque()
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
         try:
             for group in _group_objects(manifest):
-                waiting.append(pool.submit(_fetch, store, prefix, group, manifest))
+                waiting.append((group, pool.submit(_fetch_plain, store, prefix, group, manifest)))
                 if len(waiting) > threads:
-                    waiting.popleft().result()
-                yield sum(item.rows for item in group), sum(item.bytes for item in group)
-            for future in waiting:
-                future.result()
+                    yield from _pair(*waiting.popleft())
+            while waiting:
+                yield from _pair(*waiting.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pair(group: list[LandedObject], fetched: Future[list[bytes]]) -> Iterator[tuple[bytes, int]]:
+    rows = (item.rows for item in group)
+    return zip(fetched.result(), rows, strict=True)
 
 
 def _group_objects(manifest: Manifest) -> Iterator[list[LandedObject]]:

@@ -6,7 +6,7 @@ back and ordered. The order within a bucket is that of the key's bytes.
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
@@ -36,7 +36,6 @@ _BATCHES_AHEAD = 4
 _ASSUMED_ROW_BYTES = 384
 _MOST_PARTS = 512
 _MOST_BATCH_ROWS = 32_768
-_FEWEST_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,18 +92,18 @@ class Spill:
                 params=parameters,
             ).to_arrow_table()
             added = self._look_at(cursor, encoded)
-        if not added.null_keys:
-            self._keep(encoded)
+            if not added.null_keys:
+                self._keep(encoded)
         return added
 
-    def read_ordered(self, *, row_bytes: float) -> Iterator[pa.Table]:
+    def read_ordered(self, *, row_bytes: float) -> Generator[pa.Table]:
         """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
 
         Columns: `.bucket`, `.key`, then for JSON `.line` with its newline, else the landed ones. A
         thread orders what comes next while this is being used.
         """
         fitting = int(_BATCH_BYTES / max(row_bytes, 1.0))
-        rows = max(_FEWEST_BATCH_ROWS, min(_MOST_BATCH_ROWS, fitting))
+        rows = max(1, min(_MOST_BATCH_ROWS, fitting))
         with read_ahead(self._order(rows), items=_BATCHES_AHEAD) as batches:
             yield from batches
 
@@ -150,6 +149,7 @@ class Spill:
                 order = self._find_order(records)
                 for start in range(0, len(order), rows):
                     yield records.take(order[start : start + rows])
+                del records, order  # before the next part comes
 
     def _read(self, part: _Part, buckets: range) -> pa.Table | None:
         """The part's records of these buckets, in one piece; None if there are none."""

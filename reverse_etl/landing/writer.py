@@ -14,11 +14,11 @@ from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter
 
-# Records handed to the threads and not yet written, beside those that each thread is at: enough to
+# Bytes handed to the threads and not yet written, beside those that each thread is at: enough to
 # keep them busy with small objects, little to hold with large ones.
-_AHEAD_ROWS = 8_192
+_AHEAD_BYTES = 3 << 20
 # Small objects are handed over several at a time: handing over costs as much as writing one.
-_TASK_ROWS = 2_048
+_TASK_BYTES = 640 << 10
 
 Item = TypeVar("Item")
 
@@ -28,14 +28,15 @@ def write_objects(
     plan: LandingPlan,
     buckets: Iterator[Bucket],
     *,
+    row_bytes: float,
     threads: int,
     meter: Meter,
 ) -> list[LandedObject]:
     """Write every object of the version, in order of its buckets; raises what the first failure raised."""
     landed: list[LandedObject] = []
-    object_rows = max(1, plan.rows // plan.objects)
-    objects_a_task = max(1, _TASK_ROWS // object_rows)
-    ahead = threading.Semaphore(threads + _AHEAD_ROWS // (object_rows * objects_a_task))
+    object_bytes = max(1, int(row_bytes * plan.rows / plan.objects))
+    objects_a_task = max(1, _TASK_BYTES // object_bytes)
+    ahead = threading.Semaphore(threads + _AHEAD_BYTES // (object_bytes * objects_a_task))
     pending: list[Future[list[LandedObject]]] = []
 
     def write(objects: list[list[Bucket]]) -> list[LandedObject]:

@@ -11,7 +11,7 @@ from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
 from reverse_etl.landing.plan import LandingPlan
-from reverse_etl.landing.proof import check_sum, prove_content, prove_objects
+from reverse_etl.landing.proof import check_sum, prove_content, prove_text
 from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
@@ -27,6 +27,8 @@ from reverse_etl.sources.base import Source
 _FRESH_STARTS = 2
 # A part and its ordered copy, with as much again for the batches that wait to be written.
 _PARTS_IN_MEMORY = 4
+# Arrow counts the bytes of a column of strings with 32 bits.
+_MOST_PART_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,9 @@ class LandingStage:
                 plan,
                 file=file,
                 # A part is held twice for a moment, while its batches become one.
-                part_bytes=self._runtime.memory_limit_bytes // _PARTS_IN_MEMORY,
+                part_bytes=min(
+                    self._runtime.memory_limit_bytes // _PARTS_IN_MEMORY, _MOST_PART_BYTES
+                ),
                 row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
             )
             tally = self._mask(snapshot, mask, spill, engine)
@@ -111,7 +115,9 @@ class LandingStage:
         meter = Meter(stage="prove", report=self._report, rows_total=manifest.rows)
         digest = content.content_digest or self._prove_content(manifest, content.lines, meter)
         if content.content_digest is not None:
-            prove_objects(self._runtime.store, manifest, threads=self._threads, meter=meter)
+            prove_text(
+                self._runtime.store, manifest, sent=digest, threads=self._threads, meter=meter
+            )
         self.seconds["prove"] = meter.finish()
         return replace(manifest, content_digest=digest)
 
@@ -176,12 +182,19 @@ class LandingStage:
         meter = Meter(stage="land", report=self._report, rows_total=plan.rows)
         duplicates = DuplicateCounter()
         is_json = plan.file_format == "json"
-        batches = spill.read_ordered(row_bytes=tally.lines.bytes / max(1, tally.lines.rows))
-        watched = witness.watch(batches) if is_json else batches
-        buckets = cut_buckets(watched, buckets=plan.buckets, duplicates=duplicates)
-        objects = write_objects(
-            self._runtime.store, plan, buckets, threads=self._threads, meter=meter
-        )
+        row_bytes = tally.lines.bytes / max(1, tally.lines.rows)
+        # Closed here and now: the traceback of an error would keep its thread at work.
+        with closing(spill.read_ordered(row_bytes=row_bytes)) as batches:
+            watched = witness.watch(batches) if is_json else batches
+            buckets = cut_buckets(watched, buckets=plan.buckets, duplicates=duplicates)
+            objects = write_objects(
+                self._runtime.store,
+                plan,
+                buckets,
+                row_bytes=row_bytes,
+                threads=self._threads,
+                meter=meter,
+            )
         if is_json:
             check_sum(witness.lines, tally.lines, where="what went to the writers")
         _check_duplicates(duplicates, plan)

@@ -173,6 +173,7 @@ def _land(
         compression=spec.compression,
         bucket_rows=spec.bucket_rows,
         rows=inputs.snapshot.rows,
+        row_bytes=inputs.snapshot.bytes // max(1, inputs.snapshot.rows),
     )
     mask = compile_mask(inputs.policy, context=inputs.context)
     announce_attempt(runtime.store, spec.name, version)
@@ -206,7 +207,7 @@ def _build_manifest(
         bytes=sum(item.bytes for item in content.objects),
         buckets=plan.buckets,
         buckets_per_object=plan.buckets_per_object,
-        content_digest="",  # taken from what is read back
+        content_digest="",  # known when what landed was read back
         objects=content.objects,
         policy_fingerprint=inputs.policy_fingerprint,
         landing_fingerprint=inputs.landing_fingerprint,

@@ -106,7 +106,14 @@ def write(store: MemoryStore, plan: LandingPlan, spill: Spill) -> None:
     buckets = cut_buckets(
         spill.read_ordered(row_bytes=200.0), buckets=plan.buckets, duplicates=DuplicateCounter()
     )
-    write_objects(store, plan, buckets, threads=2, meter=Meter(stage="land", report=keep_silent))
+    write_objects(
+        store,
+        plan,
+        buckets,
+        row_bytes=200.0,
+        threads=2,
+        meter=Meter(stage="land", report=keep_silent),
+    )
 
 
 @pytest.fixture(scope="module")

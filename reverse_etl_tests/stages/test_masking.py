@@ -3,7 +3,8 @@
 import gzip
 import io
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,9 +22,12 @@ from reverse_etl.errors import (
     ReverseEtlError,
     TransientError,
 )
+from reverse_etl.landing import writer
 from reverse_etl.landing.documents import find_current, read_manifest
+from reverse_etl.landing.grouping import Bucket
 from reverse_etl.landing.layout import build_version, manifest_name
 from reverse_etl.landing.manifest import is_tombstone
+from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.reading import read_groups
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.landing.sweep import announce_attempt
@@ -306,6 +310,44 @@ def test_object_lost_or_altered_on_landing_is_caught(
         land(spec, runtime)
 
     assert find_current(runtime.store, spec.name, DAY) is None
+
+
+def test_record_changed_on_its_way_to_the_store_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that writes other lines, as many and well-formed, is found by what is read back."""
+    spec, runtime = build_spec(), build_runtime(tmp_path)
+    encode = writer.encode_object
+
+    def alter(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
+        return gzip.compress(gzip.decompress(encode(plan, buckets)).replace(b"u-00001", b"u-0000!"))
+
+    monkeypatch.setattr(writer, "encode_object", alter)
+
+    with pytest.raises(IntegrityError, match="decompressed, has content digest"):
+        land(spec, runtime)
+
+    assert find_current(runtime.store, spec.name, DAY) is None
+
+
+class FullStore(MemoryStore):
+    """Takes a few objects of a version, and no more."""
+
+    def put(self, name: str, body: bytes) -> None:
+        if "/dt=" in name and name > f"{name[: name.rindex('/')]}/00002":
+            raise TransientError("The store is full.")
+        super().put(name, body)
+
+
+def test_failed_write_leaves_no_thread_behind(tmp_path: Path, spec: SyncSpec) -> None:
+    """Nothing goes on reading a scratch file that is gone, however long the error is held."""
+    runtime = build_runtime(tmp_path, store=FullStore())
+
+    with pytest.raises(TransientError) as raised:
+        land(spec, runtime)
+
+    assert "ahead" not in {thread.name for thread in threading.enumerate()}
+    assert raised.value.message == "The store is full."
 
 
 class ForgetfulSource(MemorySource):

@@ -15,6 +15,7 @@ class RetryPolicy:
     failures: int = 10
     first_seconds: float = 0.25
     longest_seconds: float = 30.0
+    longest_asked_seconds: float = 120.0
     readings: int = 3
 
     def delay_seconds(self, failure: int, *, asked: float | None = None) -> float:
@@ -22,4 +23,4 @@ class RetryPolicy:
         longest = min(self.longest_seconds, self.first_seconds * 2.0 ** (failure - 1))
         # Between half and all of it: streams that broke together do not come back together.
         delay = longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret is drawn
-        return max(delay, asked or 0.0)
+        return max(delay, min(asked or 0.0, self.longest_asked_seconds))

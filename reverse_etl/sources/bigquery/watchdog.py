@@ -13,14 +13,17 @@ class Watch:
     def __init__(self) -> None:
         self._since: float | None = None
         self._cancel: Callable[[], Any] | None = None
-        #: Whether the present call was cancelled for its silence.
-        self.has_stalled = False
+        self._cancelled: Callable[[], Any] | None = None
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the present call was cancelled for its silence."""
+        return self._cancelled is not None and self._cancelled is self._cancel
 
     def follow(self, cancel: Callable[[], Any]) -> None:
         """The stream has a new call, which `cancel` ends."""
         self._cancel = cancel
         self._since = None
-        self.has_stalled = False
 
     def expect(self) -> None:
         """From now on a message is waited for."""
@@ -33,10 +36,11 @@ class Watch:
     def check(self, *, now: float, stall_seconds: float) -> float:
         """Cancel the call if it is silent for too long; the moment at which to look again."""
         since, cancel = self._since, self._cancel
-        if since is None or cancel is None or self.has_stalled:
+        # A call is told by how it is cancelled: what is said of one never holds for the next.
+        if since is None or cancel is None or cancel is self._cancelled:
             return now + stall_seconds
         if now - since >= stall_seconds:
-            self.has_stalled = True
+            self._cancelled = cancel
             cancel()
             return now + stall_seconds
         return since + stall_seconds

@@ -9,7 +9,12 @@ import pyarrow as pa
 
 from reverse_etl_tests.bigquery.fault_kinds import StreamFault
 from reverse_etl_tests.bigquery.log import Request
-from reverse_etl_tests.bigquery.storage.encode import Compression, MessageCache, encode_batch, encode_message
+from reverse_etl_tests.bigquery.storage.encode import (
+    Compression,
+    MessageCache,
+    encode_batch,
+    encode_message,
+)
 from reverse_etl_tests.bigquery.storage.sessions import Session, Stream
 from reverse_etl_tests.bigquery.storage.status import abort
 

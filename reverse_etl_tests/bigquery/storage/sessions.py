@@ -140,7 +140,9 @@ class Sessions:
             for session in self._by_stream.values():
                 session.expires_at = min(session.expires_at, moment)
 
-    def split(self, session: Session, stream: Stream, fraction: float) -> tuple[Stream, Stream] | None:
+    def split(
+        self, session: Session, stream: Stream, fraction: float
+    ) -> tuple[Stream, Stream] | None:
         """Two streams that hold the rows of one, in order; None when it cannot be split there."""
         middle = stream.first + int(stream.rows * fraction)
         if not stream.first < middle < stream.end:
@@ -201,9 +203,6 @@ def _cut(rows: int, *, streams: int, options: StreamOptions) -> list[int]:
     """Where streams begin and end; an empty table has none, unless empty ones are wanted."""
     count = min(streams or _DEFAULT_STREAMS, options.count or max(streams, _DEFAULT_STREAMS))
     full = 0 if not rows else max(1, min(count - options.empty, rows // options.least_rows))
-    if options.uneven:
-        weights = [2 ** (full - index) for index in range(full)]
-    else:
-        weights = [1] * full
+    weights = [2 ** (full - index) if options.uneven else 1 for index in range(full)]
     ends = [rows * sum(weights[: index + 1]) // sum(weights) for index in range(full)]
     return [0, *ends, *([rows] * options.empty)]
