@@ -5,6 +5,7 @@ Everything is built when it is first used, so that a run that does not need Redi
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +57,10 @@ class Runtime:
 
     def close(self) -> None:
         """Let go of connections; what is used afterwards is opened again."""
-        for name in ("source", "_duckdb", "_bigquery"):
-            opened: Source | None = self.__dict__.get(name)
-            if opened is not None:
-                opened.close()
+        with ExitStack() as stack:
+            for name in ("source", "_duckdb", "_bigquery"):
+                if name in self.__dict__:
+                    stack.callback(self.__dict__[name].close)
 
     @cached_property
     def _duckdb(self) -> Source:

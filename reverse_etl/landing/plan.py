@@ -42,11 +42,6 @@ class LandingPlan:
         """The full name of one object."""
         return self.prefix + object_file_name(self.file_format, self.compression, index)
 
-    def buckets_of(self, index: int) -> range:
-        """The buckets that one object holds."""
-        first = index * self.buckets_per_object
-        return range(first, min(first + self.buckets_per_object, self.buckets))
-
 
 def plan_landing(
     *,

@@ -6,6 +6,7 @@ The proof of landing, the load into Redis and its verification all read this way
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import pyarrow as pa
 
@@ -28,19 +29,9 @@ def read_groups(
     `IntegrityError` when an object is missing, altered, or has other rows than the manifest says.
     Groups ahead of the one being used are fetched by threads; at most `threads` of them wait.
     """
-    prefix = version_prefix(manifest.sync, manifest.version)
-    waiting: deque[tuple[list[LandedObject], Future[list[bytes]]]] = deque()
-    groups = _group_objects(manifest)
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
-        try:
-            for group in groups:
-                waiting.append((group, pool.submit(_fetch_plain, store, prefix, group, manifest)))
-                if len(waiting) > threads:
-                    yield from _decode(*waiting.popleft(), manifest, engine)
-            while waiting:
-                yield from _decode(*waiting.popleft(), manifest, engine)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with closing(_fetch_ahead(store, manifest, threads=threads)) as fetched:
+        for group, bodies in fetched:
+            yield from _decode(group, bodies, manifest, engine)
 
 
 def read_text(
@@ -50,23 +41,27 @@ def read_text(
 
     `IntegrityError` as `read_groups` raises it.
     """
-    prefix = version_prefix(manifest.sync, manifest.version)
+    with closing(_fetch_ahead(store, manifest, threads=threads)) as fetched:
+        for group, bodies in fetched:
+            yield from zip(bodies, (item.rows for item in group), strict=True)
+
+
+def _fetch_ahead(
+    store: ObjectStore, manifest: Manifest, *, threads: int
+) -> Generator[tuple[list[LandedObject], list[bytes]]]:
+    """Groups of objects in order, each with its bodies, fetched by threads before they are used."""
     waiting: deque[tuple[list[LandedObject], Future[list[bytes]]]] = deque()
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
         try:
-            for group in _group_objects(manifest):
-                waiting.append((group, pool.submit(_fetch_plain, store, prefix, group, manifest)))
+            for objects in _group_objects(manifest):
+                waiting.append((objects, pool.submit(_fetch, store, objects, manifest)))
                 if len(waiting) > threads:
-                    yield from _pair(*waiting.popleft())
-            while waiting:
-                yield from _pair(*waiting.popleft())
+                    group, fetched = waiting.popleft()
+                    yield group, fetched.result()
+            for group, fetched in waiting:
+                yield group, fetched.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _pair(group: list[LandedObject], fetched: Future[list[bytes]]) -> Iterator[tuple[bytes, int]]:
-    rows = (item.rows for item in group)
-    return zip(fetched.result(), rows, strict=True)
 
 
 def _group_objects(manifest: Manifest) -> Iterator[list[LandedObject]]:
@@ -84,10 +79,9 @@ def _group_objects(manifest: Manifest) -> Iterator[list[LandedObject]]:
         yield group
 
 
-def _fetch(
-    store: ObjectStore, prefix: str, group: list[LandedObject], manifest: Manifest
-) -> list[bytes]:
-    """The objects' bytes as they are stored, checked."""
+def _fetch(store: ObjectStore, group: list[LandedObject], manifest: Manifest) -> list[bytes]:
+    """The objects' bytes, checked; JSON already decompressed, because that needs no engine."""
+    prefix = version_prefix(manifest.sync, manifest.version)
     bodies = []
     for item in group:
         try:
@@ -98,24 +92,15 @@ def _fetch(
                 "though the manifest names it. Materialise masked again."
             ) from None
         check_object(item, body)
+        if manifest.format == "json":
+            body = decompress(body, compression=manifest.compression)
         bodies.append(body)
     return bodies
 
 
-def _fetch_plain(
-    store: ObjectStore, prefix: str, group: list[LandedObject], manifest: Manifest
-) -> list[bytes]:
-    """The same, JSON decompressed already, because that needs no engine."""
-    bodies = _fetch(store, prefix, group, manifest)
-    if manifest.format == "json":
-        bodies = [decompress(body, compression=manifest.compression) for body in bodies]
-    return bodies
-
-
 def _decode(
-    group: list[LandedObject], fetched: Future[list[bytes]], manifest: Manifest, engine: Engine
+    group: list[LandedObject], bodies: list[bytes], manifest: Manifest, engine: Engine
 ) -> Iterator[RecordGroup]:
-    bodies = fetched.result()
     parts: Iterator[pa.Array]
     if manifest.format == "json":
         # One string array over all of them: lines are whole in each object.

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from reverse_etl.engine import Engine, guarded, unslice
+from reverse_etl.errors import TerminalError
 from reverse_etl.masking.policy import Policy
 from reverse_etl.masking.rules import MaskContext, Parameters
 from reverse_etl.sql import quote_identifier
+from reverse_etl.types import canonical_field
 
 _RAW = "raw_batch"
 
@@ -64,6 +66,22 @@ def open_masked(engine: Engine, mask: Mask, batch: pa.Table) -> Iterator[MaskedR
             yield MaskedRows(query=f"SELECT {mask.select} FROM {_RAW}", parameters=mask.parameters)
         finally:
             engine.unregister(_RAW)
+
+
+def check_types(engine: Engine, mask: Mask, source: pa.Schema) -> None:
+    """`TerminalError` when the rules give other types than they say: the manifest would be wrong."""
+    with open_masked(engine, mask, source.empty_table()) as rows:
+        found = engine.sql(rows.query, params=rows.parameters).to_arrow_table().schema
+    wrong = [
+        name
+        for name, given in zip(mask.schema.names, found, strict=True)
+        if canonical_field(given).type != mask.schema.field(name).type
+    ]
+    if wrong:
+        raise TerminalError(
+            f"The rules of columns {', '.join(map(repr, wrong))} gave another type than they say. "
+            "Nothing was masked. This is a fault of the rules, not of the rows: report it."
+        )
 
 
 def mask_batch(engine: Engine, mask: Mask, batch: pa.Table) -> pa.Table:

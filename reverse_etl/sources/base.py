@@ -166,6 +166,13 @@ class Source(Protocol):
         """
         ...
 
+    def stop_reading(self) -> None:
+        """End every `read` under way soon, as if its rows were over; called from another thread.
+
+        For a step that was cancelled or has failed: what was read so far is thrown away.
+        """
+        ...
+
     def sweep(self, *, now: dt.datetime) -> int:
         """Remove expired snapshots and what dead runs left; return how many."""
         ...

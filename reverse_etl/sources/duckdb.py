@@ -142,6 +142,9 @@ class DuckDBSource:
             for table in _join_batches(rows.to_arrow_reader(_STEP_ROWS)):
                 yield table.cast(snapshot.schema)
 
+    def stop_reading(self) -> None:
+        """The next batch is never far off: whoever reads looks by itself."""
+
     def sweep(self, *, now: dt.datetime) -> int:
         """Remove expired snapshots, and what builders that died left."""
         return self._files.sweep(now=now)

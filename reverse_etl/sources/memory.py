@@ -95,6 +95,9 @@ class MemorySource:
         for batch in table.to_batches(max_chunksize=self._batch_rows):
             yield pa.Table.from_batches([batch], schema=snapshot.schema)
 
+    def stop_reading(self) -> None:
+        """The next batch is there already."""
+
     def sweep(self, *, now: dt.datetime) -> int:
         """Nothing outlives this process."""
         del now

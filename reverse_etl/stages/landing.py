@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
-from reverse_etl.masking.apply import Mask, open_masked
+from reverse_etl.masking.apply import Mask, check_types, open_masked
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
@@ -25,6 +26,7 @@ from reverse_etl.sources.base import Source
 
 #: A session lives for hours: a snapshot that outlives several of them is read too slowly to end.
 _FRESH_STARTS = 2
+_LOOK_SECONDS = 0.05
 # A part and its ordered copy, with as much again for the batches that wait to be written.
 _PARTS_IN_MEMORY = 4
 # Arrow counts the bytes of a column of strings with 32 bits.
@@ -161,6 +163,7 @@ class LandingStage:
                     "pinned. Materialise extract again: the snapshot is not what it was."
                 )
 
+        check_types(engine, mask, snapshot.schema)
         splits = self._source.plan_splits(snapshot)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="mask") as pool:
             futures = [pool.submit(mask_split, split) for split in splits]
@@ -171,7 +174,11 @@ class LandingStage:
             except BaseException:
                 # The others stop at their next batch, not at the end of their splits.
                 stop.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                while not all(future.done() for future in futures):
+                    # More than once: a split may just have been about to be opened.
+                    self._source.stop_reading()
+                    time.sleep(_LOOK_SECONDS)
                 raise
         self.seconds["mask"] = meter.finish()
         return tally

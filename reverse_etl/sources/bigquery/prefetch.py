@@ -42,7 +42,7 @@ class Prefetcher:
         self._account = account
         self._changed = threading.Condition()
         self._pieces: deque[Piece] = deque()
-        self._has_ended = False
+        self._has_ended = self._is_stopped = False
         self._error: BaseException | None = None
         # A daemon: a reader that was forgotten, open, must not keep the process from ending before
         # it comes to closing it.
@@ -56,7 +56,9 @@ class Prefetcher:
     def take(self) -> Piece | None:
         """The next table, when there is one; None after the last. Release its bytes when it is used."""
         with self._changed:
-            while not self._pieces:
+            while not self._pieces or self._is_stopped:
+                if self._is_stopped:
+                    return None
                 if self._has_ended:
                     self._raise_error()
                     return None
@@ -66,6 +68,13 @@ class Prefetcher:
     def release(self, size: int) -> None:
         """So many bytes of what was taken are done with."""
         self._account.release(size)
+
+    def stop(self) -> None:
+        """Take no more: `take` returns None from now on, also where it is waiting."""
+        self._cancel()
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify()
 
     def close(self) -> None:
         """End the thread and give everything back."""

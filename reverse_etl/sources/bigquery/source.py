@@ -119,6 +119,10 @@ class BigQuerySource:
         """The split's rows in bounded batches; each once, through broken connections."""
         return self._reader.read(snapshot, split)
 
+    def stop_reading(self) -> None:
+        """Cancel the streams under way: one that is silent would be waited for, for minutes."""
+        self._reader.stop()
+
     def sweep(self, *, now: dt.datetime) -> int:
         """Remove staging tables that have expired. BigQuery does so by itself; emulators may not."""
         return self._staging.sweep(now=now)
