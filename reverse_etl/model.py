@@ -18,6 +18,16 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwsCredentials:
+    """What signs requests to AWS until `expires_at` (UTC; None: keys that somebody stored)."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+    expires_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """One day of a sync: `[window_start, window_end)` in UTC, as the sync's timezone cuts it."""
 

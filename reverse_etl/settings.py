@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -18,6 +19,14 @@ class Profile(StrEnum):
 
     LOCAL = "local"
     CLOUD = "cloud"
+
+
+class AwsIdentity(StrEnum):
+    """Who we are for AWS; there is no fallback from one to another."""
+
+    GOOGLE_OIDC = "google_oidc"
+    TASK_ROLE = "task_role"
+    STATIC_KEYS = "static_keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,33 @@ def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _parse_between(text: str, least: int, most: int) -> int:
+    number = int(text)
+    if not least <= number <= most:
+        raise ValueError(text)
+    return number
+
+
+def _parse_concurrency(text: str) -> int:
+    return _parse_between(text, 10, 100)
+
+
+def _parse_session_seconds(text: str) -> int:
+    return _parse_between(text, 900, 12 * 3600)
+
+
+def _parse_encryption(text: str) -> str:
+    if text not in ("AES256", "aws:kms"):
+        raise ValueError(text)
+    return text
+
+
+def _parse_environment(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", text):
+        raise ValueError(text)
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run needs to know beyond its sync. Units are in the names."""
@@ -100,7 +136,8 @@ class Settings:
     )
     store_url: str = _variable(
         "REVERSE_ETL_STORE_URL",
-        "Where versions land: `file:///...`. A relative path counts from the working directory.",
+        "Where versions land: `s3://bucket/prefix`, or `file:///...` (a relative path counts from the "
+        "working directory).",
         default="file://.local/store",
     )
     redis_url: Secret | None = _variable(
@@ -270,6 +307,96 @@ class Settings:
         "USD for a GiB that leaves Google's network, for estimates.",
         default=0.12,
         parse=_parse_amount,
+    )
+
+    s3_endpoint_url: str | None = _variable(
+        "REVERSE_ETL_S3_ENDPOINT_URL",
+        "Another S3 than AWS' own: the URL of a compatible server, or of a VPC endpoint.",
+    )
+    s3_region: str | None = _variable(
+        "REVERSE_ETL_S3_REGION",
+        "The bucket's region, and that of the STS endpoint, such as `eu-central-1`.",
+    )
+    s3_ca_file: Path | None = _variable(
+        "REVERSE_ETL_S3_CA_FILE",
+        "PEM file of the authority that signed the certificate of REVERSE_ETL_S3_ENDPOINT_URL, if it is "
+        "none that the system knows.",
+        parse=Path,
+    )
+    s3_encryption: str | None = _variable(
+        "REVERSE_ETL_S3_ENCRYPTION",
+        "Encryption asked for with every object: `AES256` or `aws:kms`. Unset: the bucket's own.",
+        parse=_parse_encryption,
+    )
+    s3_kms_key_id: str | None = _variable(
+        "REVERSE_ETL_S3_KMS_KEY_ID",
+        "The KMS key for `aws:kms`, by ARN; used through a bucket key. Unset: the account's S3 key.",
+    )
+    s3_concurrency: int = _variable(
+        "REVERSE_ETL_S3_CONCURRENCY",
+        "The most requests to S3 at once, 10 to 100; slow-downs make them fewer for a while.",
+        default=64,
+        parse=_parse_concurrency,
+    )
+    aws_identity: AwsIdentity = _variable(
+        "REVERSE_ETL_AWS_IDENTITY",
+        "Who we are for AWS: `google_oidc` (Google's identity, exchanged at STS), `task_role` (the role of "
+        "an ECS task), or `static_keys` (AWS_ACCESS_KEY_ID and its companions; for servers of your own).",
+        default=AwsIdentity.GOOGLE_OIDC,
+        parse=AwsIdentity,
+    )
+    aws_role_arn: str | None = _variable(
+        "REVERSE_ETL_AWS_ROLE_ARN",
+        "The role that `google_oidc` assumes.",
+    )
+    oidc_audience: str | None = _variable(
+        "REVERSE_ETL_OIDC_AUDIENCE",
+        "The audience of Google's token: one text a role and environment, the same as `oaud` in the "
+        "role's trust policy. Not a secret.",
+    )
+    sts_endpoint_url: str | None = _variable(
+        "REVERSE_ETL_STS_ENDPOINT_URL",
+        "Another STS than that of the region: a URL.",
+    )
+    aws_session_seconds: int = _variable(
+        "REVERSE_ETL_AWS_SESSION_SECONDS",
+        "How long a session at AWS lasts, 900 to 43200 and no longer than the role allows. It is "
+        "renewed ten minutes before its end.",
+        default=3600,
+        parse=_parse_session_seconds,
+    )
+    environment: str = _variable(
+        "REVERSE_ETL_ENVIRONMENT",
+        "The deployment's name (letters, digits, dash), shown in AWS' logs as part of the session's name.",
+        default="dev",
+        parse=_parse_environment,
+    )
+    credential_cache_dir: Path | None = _variable(
+        "REVERSE_ETL_CREDENTIAL_CACHE_DIR",
+        "Where processes of one user on one host share a session: a folder in memory, made 0700. Unset: "
+        "processes share none.",
+        parse=Path,
+    )
+    aws_access_key_id: Secret | None = _variable(
+        "AWS_ACCESS_KEY_ID",
+        "A stored key. Refused unless REVERSE_ETL_AWS_IDENTITY is `static_keys`.",
+        parse=Secret,
+    )
+    aws_secret_access_key: Secret | None = _variable(
+        "AWS_SECRET_ACCESS_KEY",
+        "Its secret; refused likewise.",
+        parse=Secret,
+    )
+    aws_session_token: Secret | None = _variable(
+        "AWS_SESSION_TOKEN",
+        "The token of a temporary key; refused likewise.",
+        parse=Secret,
+    )
+    google_application_credentials: Path | None = _variable(
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "Google's own variable. A file that holds a service account's private key is refused in the "
+        "profile `cloud`; one that impersonates a service account is not.",
+        parse=Path,
     )
 
     @classmethod

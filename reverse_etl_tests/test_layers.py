@@ -29,8 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "landing": FLOOR,
     "cache": FLOOR | FORMATS,
     "serving": FLOOR | FORMATS | {"cache.layout"},
+    "auth": FLOOR,
     "spec": FLOOR | {"landing.layout", "masking"},
-    "runtime": FLOOR | {"settings", "sources", "landing", "cache", "masking"},
+    "runtime": FLOOR | {"settings", "sources", "landing", "cache", "masking", "auth"},
     "stages": FLOOR | {"settings", "sources", "landing", "cache", "masking", "spec", "runtime"},
     "pipeline": FLOOR | {"runtime", "spec", "stages"},
 }
@@ -41,9 +42,13 @@ ABOVE = {"resources", "components", "checks", "sensors", "definitions", "cli", "
 HEAVY = {"boto3", "botocore", "google", "dagster_gcp", "dagster_aws", "pandas", "obstore"}
 
 #: What these modules are imported for, and so, only when a run asks for it.
-LATE = "sources.bigquery."
+LATE = ("sources.bigquery.", "landing.s3.", "auth.")
 #: What of it may be imported early all the same.
-LIGHT = {"reverse_etl.sources.bigquery.options"}
+LIGHT = {
+    "reverse_etl.sources.bigquery.options",
+    "reverse_etl.landing.s3.options",
+    "reverse_etl.auth.options",
+}
 
 
 def list_modules() -> Iterator[tuple[str, Path]]:
@@ -94,14 +99,15 @@ def test_heavy_clients_are_imported_late(module: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("module", "path"), list(list_modules()), ids=lambda it: str(it)[-60:])
-def test_clients_of_bigquery_are_imported_late(module: str, path: Path) -> None:
+def test_wrappers_of_heavy_clients_are_imported_late(module: str, path: Path) -> None:
     """What wraps a heavy client is as heavy: nothing outside its room has it at its top."""
     if module.startswith(LATE):
         return
     wrappers = {
         name
         for name in list_imports(path, top_only=True)
-        if name.startswith(f"reverse_etl.{LATE}") and not is_allowed(name, LIGHT)
+        if name.startswith(tuple(f"reverse_etl.{room}" for room in LATE))
+        and not is_allowed(name, LIGHT)
     }
 
     assert wrappers == set()

@@ -9,6 +9,7 @@ from reverse_etl.cli.settings_table import render_settings_table
 from reverse_etl.errors import ConfigError
 from reverse_etl.settings import (
     VARIABLES,
+    AwsIdentity,
     Profile,
     Secret,
     Settings,
@@ -66,6 +67,23 @@ def test_every_variable_is_read() -> None:
             "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB": "9",
             "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB": "10",
             "REVERSE_ETL_EGRESS_PRICE_PER_GIB": "0.5",
+            "REVERSE_ETL_S3_ENDPOINT_URL": "https://s3.example.com",
+            "REVERSE_ETL_S3_REGION": "eu-central-1",
+            "REVERSE_ETL_S3_CA_FILE": "/ca.pem",
+            "REVERSE_ETL_S3_ENCRYPTION": "aws:kms",
+            "REVERSE_ETL_S3_KMS_KEY_ID": "arn:aws:kms:eu-central-1:123456789012:key/1",
+            "REVERSE_ETL_S3_CONCURRENCY": "50",
+            "REVERSE_ETL_AWS_IDENTITY": "task_role",
+            "REVERSE_ETL_AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/landing",
+            "REVERSE_ETL_OIDC_AUDIENCE": "https://aws.example.com/landing/prod",
+            "REVERSE_ETL_STS_ENDPOINT_URL": "https://sts.example.com",
+            "REVERSE_ETL_AWS_SESSION_SECONDS": "900",
+            "REVERSE_ETL_ENVIRONMENT": "prod",
+            "REVERSE_ETL_CREDENTIAL_CACHE_DIR": "/run/reverse-etl",
+            "AWS_ACCESS_KEY_ID": "access",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_SESSION_TOKEN": "token",
+            "GOOGLE_APPLICATION_CREDENTIALS": "/google.json",
         }
     )
 
@@ -102,6 +120,23 @@ def test_every_variable_is_read() -> None:
         bigquery_price_per_tib=9.0,
         bigquery_read_price_per_tib=10.0,
         egress_price_per_gib=0.5,
+        s3_endpoint_url="https://s3.example.com",
+        s3_region="eu-central-1",
+        s3_ca_file=Path("/ca.pem"),
+        s3_encryption="aws:kms",
+        s3_kms_key_id="arn:aws:kms:eu-central-1:123456789012:key/1",
+        s3_concurrency=50,
+        aws_identity=AwsIdentity.TASK_ROLE,
+        aws_role_arn="arn:aws:iam::123456789012:role/landing",
+        oidc_audience="https://aws.example.com/landing/prod",
+        sts_endpoint_url="https://sts.example.com",
+        aws_session_seconds=900,
+        environment="prod",
+        credential_cache_dir=Path("/run/reverse-etl"),
+        aws_access_key_id=Secret("access"),
+        aws_secret_access_key=Secret("secret"),
+        aws_session_token=Secret("token"),
+        google_application_credentials=Path("/google.json"),
     )
 
 

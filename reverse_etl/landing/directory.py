@@ -13,7 +13,7 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from reverse_etl.errors import ConflictError, NotFoundError, TerminalError, TransientError
@@ -55,8 +55,19 @@ class DirectoryStore:
         """`file:///...`."""
         return self._root.as_uri()
 
-    def put(self, name: str, body: bytes) -> None:
-        """Write an object whole; what was there is replaced."""
+    @property
+    def concurrency(self) -> int:
+        """A disk is kept busy by the threads that encode."""
+        return 1
+
+    @property
+    def keeps_checksums(self) -> bool:
+        """A file system answers for none of its bytes: what lies there has to be read back."""
+        return False
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        """Write an object whole; what was there is replaced. `metadata` has no place in a file."""
+        del metadata
         path = self._path(name)
         with _mapped(name), self._written(path, body) as temporary:
             try:
@@ -65,6 +76,7 @@ class DirectoryStore:
             except FileExistsError:
                 with self._locked(name):
                     temporary.replace(path)
+        return compute_etag(body)
 
     def put_if_absent(self, name: str, body: bytes) -> str:
         """Create an object, or raise `ConflictError`."""
@@ -144,6 +156,9 @@ class DirectoryStore:
     def flush(self) -> None:
         """Have the kernel write everything out, once, instead of one fsync an object."""
         os.sync()
+
+    def close(self) -> None:
+        """No file stays open between calls."""
 
     def sweep_unfinished(self, folder: str, *, older_than_seconds: float, now: float) -> int:
         """Remove what writers killed in the act left under temporary names; return how many."""

@@ -7,7 +7,7 @@ etag identifies the bytes an object had when it was read or written; it is opaqu
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,10 +20,11 @@ _ELEMENT_BYTES = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """One line of a listing."""
+    """One line of a listing. `etag` is None where a listing does not tell it."""
 
     name: str
     bytes: int
+    etag: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -34,10 +35,22 @@ class ObjectStore(Protocol):
         """The root as people write it, without credentials."""
         ...
 
-    def put(self, name: str, body: bytes) -> None:
-        """Write an object whole.
+    @property
+    def concurrency(self) -> int:
+        """How many calls at once are worth making: 1 where a call is not spent waiting."""
+        ...
 
-        `TransientError` when the store is away, `TerminalError` when it is full or refuses.
+    @property
+    def keeps_checksums(self) -> bool:
+        """Whether the store itself checks the SHA-256 of what it is given, and lists etags."""
+        ...
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        """Write an object whole and return its etag.
+
+        `metadata` is for people who look at the object: names to short ASCII texts, kept where the
+        store keeps such. `TransientError` when the store is away, `ConfigError` when it does not let
+        us, `TerminalError` when it is full or refuses.
         """
         ...
 
@@ -82,6 +95,10 @@ class ObjectStore(Protocol):
 
     def flush(self) -> None:
         """Return when everything written so far would outlive a loss of power."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the store is not used afterwards."""
         ...
 
 
@@ -150,11 +167,23 @@ class MemoryStore:
         """A name only."""
         return "memory://"
 
-    def put(self, name: str, body: bytes) -> None:
+    @property
+    def concurrency(self) -> int:
+        """Nothing is waited for."""
+        return 1
+
+    @property
+    def keeps_checksums(self) -> bool:
+        """A listing computes them from the bytes."""
+        return True
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
         """Write an object whole."""
+        del metadata
         check_name(name)
         with self._lock:
             self._objects[name] = bytes(body)
+        return compute_etag(body)
 
     def put_if_absent(self, name: str, body: bytes) -> str:
         """Create an object, or raise `ConflictError`."""
@@ -190,10 +219,9 @@ class MemoryStore:
         """Objects by prefix, in order of names."""
         check_prefix(prefix)
         with self._lock:
-            found = sorted((name, len(body)) for name, body in self._objects.items())
-        for name, size in found:
-            if name.startswith(prefix):
-                yield StoredObject(name=name, bytes=size)
+            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
+        for name, body in found:
+            yield StoredObject(name=name, bytes=len(body), etag=compute_etag(body))
 
     def list_folders(self, prefix: str) -> list[str]:
         """The distinct next path elements that have objects below."""
@@ -217,6 +245,9 @@ class MemoryStore:
 
     def flush(self) -> None:
         """Memory outlives nothing; there is nothing to do."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
 
 def compute_etag(body: bytes) -> str:

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -290,13 +290,13 @@ class LossyStore(MemoryStore):
         self._harm = harm
         self._done = False
 
-    def put(self, name: str, body: bytes) -> None:
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
         if "/dt=" in name and not self._done:
             self._done = True
             if self._harm == "lost":
-                return
+                return "etag"
             body = {"cut": body[:-1], "flipped": bytes([body[0] ^ 1]) + body[1:]}[self._harm]
-        super().put(name, body)
+        return super().put(name, body, metadata=metadata)
 
 
 @pytest.mark.parametrize("harm", ["lost", "cut", "flipped"])
@@ -333,10 +333,10 @@ def test_record_changed_on_its_way_to_the_store_is_caught(
 class FullStore(MemoryStore):
     """Takes a few objects of a version, and no more."""
 
-    def put(self, name: str, body: bytes) -> None:
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
         if "/dt=" in name and name > f"{name[: name.rindex('/')]}/00002":
             raise TransientError("The store is full.")
-        super().put(name, body)
+        return super().put(name, body, metadata=metadata)
 
 
 def test_failed_write_leaves_no_thread_behind(tmp_path: Path, spec: SyncSpec) -> None:
