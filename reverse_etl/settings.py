@@ -4,14 +4,24 @@
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from reverse_etl.errors import ConfigError
+from reverse_etl.setting_fields import (
+    parse_amount,
+    parse_concurrency,
+    parse_count,
+    parse_encryption,
+    parse_environment,
+    parse_names,
+    parse_session_seconds,
+    parse_switch,
+    variable,
+)
 
 
 class Profile(StrEnum):
@@ -45,354 +55,282 @@ class Secret:
         return self._value
 
 
-def _variable(
-    name: str,
-    meaning: str,
-    *,
-    default: Any = None,
-    parse: Callable[[str], Any] = str,
-    shown_default: str | None = None,
-) -> Any:
-    """A settings field: where it comes from, and what it means (docs/settings.md says the same).
-
-    `shown_default` is what the documentation says where the default depends on the machine.
-    """
-    metadata = {
-        "variable": name,
-        "meaning": meaning,
-        "parse": parse,
-        "shown_default": shown_default,
-    }
-    return field(default=default, metadata=metadata)
-
-
-def _parse_count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _parse_amount(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise ValueError(text)
-    return number
-
-
-def _parse_switch(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError(text)
-    return text == "1"
-
-
-def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _parse_between(text: str, least: int, most: int) -> int:
-    number = int(text)
-    if not least <= number <= most:
-        raise ValueError(text)
-    return number
-
-
-def _parse_concurrency(text: str) -> int:
-    return _parse_between(text, 10, 100)
-
-
-def _parse_session_seconds(text: str) -> int:
-    return _parse_between(text, 900, 12 * 3600)
-
-
-def _parse_encryption(text: str) -> str:
-    if text not in ("AES256", "aws:kms"):
-        raise ValueError(text)
-    return text
-
-
-def _parse_environment(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", text):
-        raise ValueError(text)
-    return text
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a run needs to know beyond its sync. Units are in the names."""
 
-    profile: Profile = _variable(
+    profile: Profile = variable(
         "REVERSE_ETL_PROFILE",
         "Which source, store and Redis are used: `local` (DuckDB, a directory, an embedded server) or "
         "`cloud` (BigQuery, S3, your Redis).",
         default=Profile.LOCAL,
         parse=Profile,
     )
-    duckdb_path: Path = _variable(
+    duckdb_path: Path = variable(
         "REVERSE_ETL_DUCKDB_PATH",
         "The embedded warehouse: a DuckDB file, opened read-only.",
         default=Path(".local/warehouse.duckdb"),
         parse=Path,
     )
-    store_url: str = _variable(
+    store_url: str = variable(
         "REVERSE_ETL_STORE_URL",
         "Where versions land: `s3://bucket/prefix`, or `file:///...` (a relative path counts from the "
         "working directory).",
         default="file://.local/store",
     )
-    redis_url: Secret | None = _variable(
+    redis_url: Secret | None = variable(
         "REVERSE_ETL_REDIS_URL",
         "`redis://`, `rediss://` or `unix://`, with user and password if there are any. `make demo`, "
         "`make dev` and the tests start a server of their own when it is unset.",
         parse=Secret,
     )
-    masking_key: Secret | None = _variable(
+    masking_key: Secret | None = variable(
         "REVERSE_ETL_MASKING_KEY",
         "The key of rule `hmac`: `<key id>:<base64 of 32 bytes or more>`.",
         parse=Secret,
     )
-    masking_key_file: Path | None = _variable(
+    masking_key_file: Path | None = variable(
         "REVERSE_ETL_MASKING_KEY_FILE",
         "A file, mode 0600, that holds what REVERSE_ETL_MASKING_KEY would; used when that is unset.",
         parse=Path,
     )
-    scratch_dir: Path = _variable(
+    scratch_dir: Path = variable(
         "REVERSE_ETL_SCRATCH_DIR",
         "Where masked rows may spill while they are ordered; made 0700, swept after dead runs.",
         default=Path(".local/scratch"),
         parse=Path,
     )
-    memory_limit_mb: int = _variable(
+    memory_limit_mb: int = variable(
         "REVERSE_ETL_MEMORY_LIMIT_MB",
         "Budget in MiB for masking and ordering one sync; what does not fit spills to disk. The process "
         "takes about 350 MiB beside it.",
         default=192,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    threads: int = _variable(
+    threads: int = variable(
         "REVERSE_ETL_THREADS",
         "Worker threads of one step.",
         default=min(8, os.cpu_count() or 1),
-        parse=_parse_count,
+        parse=parse_count,
         shown_default="the number of cores, at most 8",
     )
-    snapshot_ttl_hours: float = _variable(
+    snapshot_ttl_hours: float = variable(
         "REVERSE_ETL_SNAPSHOT_TTL_HOURS",
         "How long a pinned snapshot stays readable inside the source.",
         default=24.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    sweep_age_seconds: float = _variable(
+    sweep_age_seconds: float = variable(
         "REVERSE_ETL_SWEEP_AGE_SECONDS",
         "An attempt younger than this is left alone by the sweep; longer than any run takes.",
         default=6 * 3600.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    keep_days: int = _variable(
+    keep_days: int = variable(
         "REVERSE_ETL_KEEP_DAYS",
         "Committed versions of a day that a later one replaced are removed after this many days.",
         default=7,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    lease_seconds: float = _variable(
+    lease_seconds: float = variable(
         "REVERSE_ETL_LEASE_SECONDS",
         "How long a loader that stopped answering keeps others of its sync waiting.",
         default=30.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    retire_grace_seconds: float = _variable(
+    retire_grace_seconds: float = variable(
         "REVERSE_ETL_RETIRE_GRACE_SECONDS",
         "A version leaves Redis no sooner than this after the head moved; longer than a reader caches "
         "the head.",
         default=5.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
 
-    bigquery_project: str | None = _variable(
+    bigquery_project: str | None = variable(
         "REVERSE_ETL_BIGQUERY_PROJECT",
         "The project that runs and pays for queries. Unset: that of the application default credentials.",
     )
-    bigquery_dataset: str | None = _variable(
+    bigquery_dataset: str | None = variable(
         "REVERSE_ETL_BIGQUERY_DATASET",
         "The staging dataset, `dataset` or `project.dataset`: snapshots lie there until they expire. "
         "Readable by the pipeline alone.",
     )
-    bigquery_location: str | None = _variable(
+    bigquery_location: str | None = variable(
         "REVERSE_ETL_BIGQUERY_LOCATION",
         "Where queries run, such as `EU`. Unset: where the staging dataset lies.",
     )
-    bigquery_staging_readers: tuple[str, ...] = _variable(
+    bigquery_staging_readers: tuple[str, ...] = variable(
         "REVERSE_ETL_BIGQUERY_STAGING_READERS",
         "Who else may read the staging dataset, comma-separated, as its access list names them "
         "(`group:data@example.com`). Anybody not named here stops `extract`.",
         default=(),
-        parse=_parse_names,
+        parse=parse_names,
     )
-    bigquery_endpoint: str | None = _variable(
+    bigquery_endpoint: str | None = variable(
         "REVERSE_ETL_BIGQUERY_ENDPOINT",
         "Another address of the REST API, such as a private endpoint or an emulator: a URL.",
     )
-    bigquery_storage_endpoint: str | None = _variable(
+    bigquery_storage_endpoint: str | None = variable(
         "REVERSE_ETL_BIGQUERY_STORAGE_ENDPOINT",
         "Another address of the Storage Read API: `host:port`.",
     )
-    bigquery_anonymous: bool = _variable(
+    bigquery_anonymous: bool = variable(
         "REVERSE_ETL_BIGQUERY_ANONYMOUS",
         "`1` calls without credentials and without TLS, for emulators only; refused for Google's hosts.",
         default=False,
-        parse=_parse_switch,
+        parse=parse_switch,
     )
-    bigquery_max_bytes_billed: int = _variable(
+    bigquery_max_bytes_billed: int = variable(
         "REVERSE_ETL_BIGQUERY_MAX_BYTES_BILLED",
         "A query that would bill more is refused before it runs. The default is 1 TiB.",
         default=1 << 40,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_job_timeout_seconds: float = _variable(
+    bigquery_job_timeout_seconds: float = variable(
         "REVERSE_ETL_BIGQUERY_JOB_TIMEOUT_SECONDS",
         "A query that runs longer is cancelled.",
         default=3600.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    bigquery_preferred_streams: int = _variable(
+    bigquery_preferred_streams: int = variable(
         "REVERSE_ETL_BIGQUERY_PREFERRED_STREAMS",
         "How many streams to ask for when a snapshot is read; BigQuery may give fewer or more.",
         default=4,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_max_streams: int = _variable(
+    bigquery_max_streams: int = variable(
         "REVERSE_ETL_BIGQUERY_MAX_STREAMS",
         "The most streams to take.",
         default=16,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_in_flight_mb: int = _variable(
+    bigquery_in_flight_mb: int = variable(
         "REVERSE_ETL_BIGQUERY_IN_FLIGHT_MB",
         "Budget in MiB for what was received from BigQuery and is not masked yet, over all streams.",
         default=64,
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_stall_seconds: float = _variable(
+    bigquery_stall_seconds: float = variable(
         "REVERSE_ETL_BIGQUERY_STALL_SECONDS",
         "A stream that is silent for so long is cancelled and opened again where it stopped.",
         default=60.0,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    bigquery_watch_minutes: int | None = _variable(
+    bigquery_watch_minutes: int | None = variable(
         "REVERSE_ETL_BIGQUERY_WATCH_MINUTES",
         "The sensor `bigquery_watch` cancels a query of ours that has been under way longer, waiting for "
         "slots included. Unset: no limit.",
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_watch_slot_hours: int | None = _variable(
+    bigquery_watch_slot_hours: int | None = variable(
         "REVERSE_ETL_BIGQUERY_WATCH_SLOT_HOURS",
         "The sensor `bigquery_watch` cancels a query of ours that has used more slot-hours. Unset: no "
         "limit.",
-        parse=_parse_count,
+        parse=parse_count,
     )
-    bigquery_price_per_tib: float = _variable(
+    bigquery_price_per_tib: float = variable(
         "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB",
         "USD for a TiB that a query bills (on-demand), for estimates.",
         default=6.25,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    bigquery_read_price_per_tib: float = _variable(
+    bigquery_read_price_per_tib: float = variable(
         "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB",
         "USD for a TiB read through the Storage Read API, for estimates.",
         default=1.10,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
-    egress_price_per_gib: float = _variable(
+    egress_price_per_gib: float = variable(
         "REVERSE_ETL_EGRESS_PRICE_PER_GIB",
         "USD for a GiB that leaves Google's network, for estimates.",
         default=0.12,
-        parse=_parse_amount,
+        parse=parse_amount,
     )
 
-    s3_endpoint_url: str | None = _variable(
+    s3_endpoint_url: str | None = variable(
         "REVERSE_ETL_S3_ENDPOINT_URL",
         "Another S3 than AWS' own: the URL of a compatible server, or of a VPC endpoint.",
     )
-    s3_region: str | None = _variable(
+    s3_region: str | None = variable(
         "REVERSE_ETL_S3_REGION",
         "The bucket's region, and that of the STS endpoint, such as `eu-central-1`.",
     )
-    s3_ca_file: Path | None = _variable(
+    s3_ca_file: Path | None = variable(
         "REVERSE_ETL_S3_CA_FILE",
         "PEM file of the authority that signed the certificate of REVERSE_ETL_S3_ENDPOINT_URL, if it is "
         "none that the system knows.",
         parse=Path,
     )
-    s3_encryption: str | None = _variable(
+    s3_encryption: str | None = variable(
         "REVERSE_ETL_S3_ENCRYPTION",
         "Encryption asked for with every object: `AES256` or `aws:kms`. Unset: the bucket's own.",
-        parse=_parse_encryption,
+        parse=parse_encryption,
     )
-    s3_kms_key_id: str | None = _variable(
+    s3_kms_key_id: str | None = variable(
         "REVERSE_ETL_S3_KMS_KEY_ID",
         "The KMS key for `aws:kms`, by ARN; used through a bucket key. Unset: the account's S3 key.",
     )
-    s3_concurrency: int = _variable(
+    s3_concurrency: int = variable(
         "REVERSE_ETL_S3_CONCURRENCY",
         "The most requests to S3 at once, 10 to 100; slow-downs make them fewer for a while.",
         default=64,
-        parse=_parse_concurrency,
+        parse=parse_concurrency,
     )
-    aws_identity: AwsIdentity = _variable(
+    aws_identity: AwsIdentity = variable(
         "REVERSE_ETL_AWS_IDENTITY",
         "Who we are for AWS: `google_oidc` (Google's identity, exchanged at STS), `task_role` (the role of "
         "an ECS task), or `static_keys` (AWS_ACCESS_KEY_ID and its companions; for servers of your own).",
         default=AwsIdentity.GOOGLE_OIDC,
         parse=AwsIdentity,
     )
-    aws_role_arn: str | None = _variable(
+    aws_role_arn: str | None = variable(
         "REVERSE_ETL_AWS_ROLE_ARN",
         "The role that `google_oidc` assumes.",
     )
-    oidc_audience: str | None = _variable(
+    oidc_audience: str | None = variable(
         "REVERSE_ETL_OIDC_AUDIENCE",
         "The audience of Google's token: one text a role and environment, the same as `oaud` in the "
         "role's trust policy. Not a secret.",
     )
-    sts_endpoint_url: str | None = _variable(
+    sts_endpoint_url: str | None = variable(
         "REVERSE_ETL_STS_ENDPOINT_URL",
         "Another STS than that of the region: a URL.",
     )
-    aws_session_seconds: int = _variable(
+    aws_session_seconds: int = variable(
         "REVERSE_ETL_AWS_SESSION_SECONDS",
         "How long a session at AWS lasts, 900 to 43200 and no longer than the role allows. It is "
         "renewed ten minutes before its end.",
         default=3600,
-        parse=_parse_session_seconds,
+        parse=parse_session_seconds,
     )
-    environment: str = _variable(
+    environment: str = variable(
         "REVERSE_ETL_ENVIRONMENT",
         "The deployment's name (letters, digits, dash), shown in AWS' logs as part of the session's name.",
         default="dev",
-        parse=_parse_environment,
+        parse=parse_environment,
     )
-    credential_cache_dir: Path | None = _variable(
+    credential_cache_dir: Path | None = variable(
         "REVERSE_ETL_CREDENTIAL_CACHE_DIR",
         "Where processes of one user on one host share a session: a folder in memory, made 0700. Unset: "
         "processes share none.",
         parse=Path,
     )
-    aws_access_key_id: Secret | None = _variable(
+    aws_access_key_id: Secret | None = variable(
         "AWS_ACCESS_KEY_ID",
         "A stored key. Refused unless REVERSE_ETL_AWS_IDENTITY is `static_keys`.",
         parse=Secret,
     )
-    aws_secret_access_key: Secret | None = _variable(
+    aws_secret_access_key: Secret | None = variable(
         "AWS_SECRET_ACCESS_KEY",
         "Its secret; refused likewise.",
         parse=Secret,
     )
-    aws_session_token: Secret | None = _variable(
+    aws_session_token: Secret | None = variable(
         "AWS_SESSION_TOKEN",
         "The token of a temporary key; refused likewise.",
         parse=Secret,
     )
-    google_application_credentials: Path | None = _variable(
+    google_application_credentials: Path | None = variable(
         "GOOGLE_APPLICATION_CREDENTIALS",
         "Google's own variable. A file that holds a service account's private key is refused in the "
         "profile `cloud`; one that impersonates a service account is not.",

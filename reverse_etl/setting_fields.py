@@ -1,0 +1,86 @@
+"""How a setting is declared, and how its text becomes a value; `ValueError` when it is none."""
+
+import re
+from collections.abc import Callable
+from dataclasses import field
+from typing import Any
+
+
+def variable(
+    name: str,
+    meaning: str,
+    *,
+    default: Any = None,
+    parse: Callable[[str], Any] = str,
+    shown_default: str | None = None,
+) -> Any:
+    """A settings field: where it comes from, and what it means (docs/settings.md says the same).
+
+    `shown_default` is what the documentation says where the default depends on the machine.
+    """
+    metadata = {
+        "variable": name,
+        "meaning": meaning,
+        "parse": parse,
+        "shown_default": shown_default,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def parse_count(text: str) -> int:
+    """A whole number, 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def parse_amount(text: str) -> float:
+    """A number, 0 or more, and finite."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+def parse_switch(text: str) -> bool:
+    """`1` or `0`."""
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names between commas; empty ones do not count."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _parse_between(text: str, least: int, most: int) -> int:
+    number = int(text)
+    if not least <= number <= most:
+        raise ValueError(text)
+    return number
+
+
+def parse_concurrency(text: str) -> int:
+    """10 to 100."""
+    return _parse_between(text, 10, 100)
+
+
+def parse_session_seconds(text: str) -> int:
+    """What STS takes: a quarter of an hour to twelve hours."""
+    return _parse_between(text, 900, 12 * 3600)
+
+
+def parse_encryption(text: str) -> str:
+    """One of S3's two kinds that need nothing with each request."""
+    if text not in ("AES256", "aws:kms"):
+        raise ValueError(text)
+    return text
+
+
+def parse_environment(text: str) -> str:
+    """A short name that may stand in the name of a session at AWS."""
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", text):
+        raise ValueError(text)
+    return text
