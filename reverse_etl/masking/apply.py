@@ -10,7 +10,7 @@ import pyarrow as pa
 from reverse_etl.engine import Engine, guarded, unslice
 from reverse_etl.errors import TerminalError
 from reverse_etl.masking.policy import Policy
-from reverse_etl.masking.rules import MaskContext, Parameters
+from reverse_etl.masking.rules import Computed, MaskContext, Parameters
 from reverse_etl.sql import quote_identifier
 from reverse_etl.types import canonical_field
 
@@ -21,11 +21,13 @@ _RAW = "raw_batch"
 class Mask:
     """The compiled policy of one partition.
 
-    `select` names columns only; `parameters` holds what is bound, derived keys among it.
+    `select` names columns only; `parameters` holds what is bound, `computed` the columns that are
+    made before the query runs, derived keys inside.
     """
 
     select: str
     parameters: dict[str, Any]
+    computed: tuple[Computed, ...]
     schema: pa.Schema
 
     def __repr__(self) -> str:
@@ -40,7 +42,12 @@ def compile_mask(policy: Policy, *, context: MaskContext) -> Mask:
         name = quote_identifier(column.source.name)
         masked = column.rule.expression(name, column.source, parameters, context)
         items.append(f"{masked} AS {quote_identifier(column.landed.name)}")
-    return Mask(select=", ".join(items), parameters=parameters.values, schema=policy.landed_schema)
+    return Mask(
+        select=", ".join(items),
+        parameters=parameters.values,
+        computed=tuple(parameters.computed),
+        schema=policy.landed_schema,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +68,10 @@ class MaskedRows:
 def open_masked(engine: Engine, mask: Mask, batch: pa.Table) -> Iterator[MaskedRows]:
     """The batch's masked rows, which can be queried as long as this is open."""
     with guarded("masking"):
-        engine.register(_RAW, unslice(batch))
+        raw = unslice(batch)
+        for item in mask.computed:
+            raw = raw.append_column(item.name, item.compute(batch.column(item.source)))
+        engine.register(_RAW, raw)
         try:
             yield MaskedRows(query=f"SELECT {mask.select} FROM {_RAW}", parameters=mask.parameters)
         finally:

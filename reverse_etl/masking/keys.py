@@ -33,9 +33,13 @@ class MaskingKey:
         tag = hmac.digest(self._material, b"reverse_etl fingerprint v1", "sha256")
         return hashlib.sha256(tag).hexdigest()[:16]
 
-    def derive(self, domain: str) -> bytes:
-        """The 32-byte key of one domain: tokens of different domains cannot be compared."""
-        return hmac.digest(self._material, b"reverse_etl hmac v1\0" + domain.encode(), "sha256")
+    def derive(self, domain: str) -> str:
+        """The key of one domain, 64 hexadecimal digits: tokens of two domains cannot be compared.
+
+        Text, because that is what engines take for a key; it is exactly one block of SHA-256.
+        """
+        label = b"reverse_etl hmac v2\0" + domain.encode()
+        return hmac.digest(self._material, label, "sha256").hex()
 
 
 def parse_masking_key(text: str) -> MaskingKey:

@@ -33,5 +33,5 @@ def mask_key(
             "(--masked)."
         )
     domain = f"sync:{sync}" if rule.domain is None else f"shared:{rule.domain}"
-    key = masking_key.derive(domain)
+    key = masking_key.derive(domain).encode()
     return f"{masking_key.key_id}.{hmac.digest(key, str(value).encode(), 'sha256').hex()}"

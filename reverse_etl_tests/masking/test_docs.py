@@ -36,4 +36,4 @@ def test_documented_token_function_is_the_rule() -> None:
 
     token = names["token"](bytes(range(32)), "k1", "sync:shop", "ada@example.com")  # type: ignore[operator]
 
-    assert token == "k1.29212d54d5f0198cfe8b1e6c748e97676c6e34a21c30e2de2bbf2eece7450dfc"
+    assert token == "k1.f035862816af382fa4ec145d15aed7572dfaaf8a88335c9291d45b48c1ea1327"

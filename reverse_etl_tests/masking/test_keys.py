@@ -57,4 +57,4 @@ def test_domains_get_different_keys() -> None:
     key = MaskingKey("k1", b"x" * 32)
 
     assert key.derive("sync:a") != key.derive("shared:a")
-    assert len(key.derive("sync:a")) == 32
+    assert len(key.derive("sync:a")) == 64

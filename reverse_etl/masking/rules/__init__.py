@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.rules.base import Computed, MaskContext, Parameters, Rule
 from reverse_etl.masking.rules.dates import AgeGroup, Year
 from reverse_etl.masking.rules.generalise import Bucket, Truncate
 from reverse_etl.masking.rules.plain import Drop, Keep, Redact
@@ -20,6 +20,7 @@ __all__ = [
     "AgeGroup",
     "AnyRule",
     "Bucket",
+    "Computed",
     "Drop",
     "Hmac",
     "Keep",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reverse_etl.errors import PolicyError
 from reverse_etl.masking.keys import MaskingKey
+from reverse_etl.sql import quote_identifier
 from reverse_etl.types import bigquery_type_name
 
 
@@ -22,17 +24,41 @@ class MaskContext:
     masking_key: MaskingKey | None = None
 
 
+#: A whole column of one batch to another of as many values, outside the engine.
+Compute = Callable[[pa.ChunkedArray], pa.Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """A column that is computed from `source` before the query runs, and stands in it as `name`."""
+
+    name: str
+    source: str
+    compute: Compute = field(repr=False)
+
+
 @dataclass(slots=True)
 class Parameters:
-    """Values bound to the masking query: constants of rules and derived keys, never SQL text."""
+    """What a masking query is given beside its batch: bound constants, and columns computed before.
+
+    Derived keys are inside of those computations, never in SQL text.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
+    computed: list[Computed] = field(default_factory=list)
 
     def bind(self, value: object) -> str:
         """The placeholder of a new parameter."""
         name = f"p{len(self.values)}"
         self.values[name] = value
         return f"${name}"
+
+    def bind_column(self, source: str, compute: Compute) -> str:
+        """The quoted name of a new column, computed from that of the batch named `source`."""
+        # No column of a batch has such a name: names with dots are refused.
+        name = f".computed{len(self.computed)}"
+        self.computed.append(Computed(name=name, source=source, compute=compute))
+        return quote_identifier(name)
 
     def __repr__(self) -> str:
         return f"Parameters({len(self.values)})"

@@ -4,16 +4,26 @@ An unkeyed hash is no masking: all e-mail addresses of a country can be hashed i
 is no form of this rule without a key.
 """
 
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from reverse_etl.errors import ConfigError
+from reverse_etl.masking.hashing import compute_hmac
 from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
 from reverse_etl.types import Kind, type_kind
 
-_BLOCK_BYTES = 64  # of SHA-256: RFC 2104, section 2
+
+@dataclass(frozen=True, slots=True)
+class _Hasher:
+    """Hashes a column under a key that no repr shows."""
+
+    key: str = field(repr=False)
+
+    def __call__(self, values: pa.ChunkedArray) -> pa.Array:
+        return compute_hmac(values, key=self.key)
 
 
 class Hmac(Rule):
@@ -41,16 +51,13 @@ class Hmac(Rule):
     def expression(
         self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
     ) -> str:
-        """HMAC composed of two SHA-256, the padded keys bound as parameters."""
+        """The key's id before the HMAC, which is computed outside the engine."""
         if context.masking_key is None:
             raise ConfigError(
                 f"Column '{self.name}' has rule 'hmac' and no masking key is configured."
             )
+        del quoted
         domain = f"sync:{context.sync}" if self.domain is None else f"shared:{self.domain}"
-        key = context.masking_key.derive(domain).ljust(_BLOCK_BYTES, b"\0")
-        inner = parameters.bind(bytes(byte ^ 0x36 for byte in key))
-        outer = parameters.bind(bytes(byte ^ 0x5C for byte in key))
-        key_id = parameters.bind(f"{context.masking_key.key_id}.")
-        text = quoted if pa.types.is_string(column.type) else f"{quoted}::VARCHAR"
-        first = f"unhex(sha256({inner}::BLOB || encode({text})))"
-        return f"({key_id}::VARCHAR || sha256({outer}::BLOB || {first}))"
+        hasher = _Hasher(context.masking_key.derive(domain))
+        token = parameters.bind_column(column.name, hasher)
+        return f"({parameters.bind(f'{context.masking_key.key_id}.')}::VARCHAR || {token})"
