@@ -86,6 +86,27 @@ class Channel:
                     self._wait(events, seconds=self._timeout_seconds)
             return True
 
+    def exchange_until(self, commands: memoryview, *, ending: bytes, accept: Accept) -> bool:
+        """The same where it is not known how long the replies are: they are over with `ending`.
+
+        `ending` is what the last command is answered with, and nothing else can be.
+        """
+        with mapped(address=self.address):
+            sent = 0
+            tail = b""
+            while tail != ending:
+                moved = self._send(commands[sent : sent + _SEND_BYTES])
+                sent += moved
+                chunk = self._receive(_RECEIVE_BYTES)
+                if chunk and not accept(chunk):
+                    return False
+                tail = (tail + bytes(chunk[-len(ending) :]))[-len(ending) :]
+                if not moved and not chunk:
+                    events = selectors.EVENT_READ
+                    events |= selectors.EVENT_WRITE if sent < len(commands) else 0
+                    self._wait(events, seconds=self._timeout_seconds)
+            return True
+
     def read_line(self, begun: bytes) -> bytes:
         """The line that starts with `begun`, completed from the socket; cut when it does not come.
 

@@ -3,9 +3,6 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
-
-import pyarrow as pa
 
 from reverse_etl.cache.bulk import Bulk, Tally, Worker, check_count
 from reverse_etl.cache.faults import map_code, parse_code
@@ -44,8 +41,9 @@ def load_records(
     def load(group: RecordGroup, worker: Worker) -> Tally:
         wire = build_wire(worker.engine, group, prefix=prefix, key_column=manifest.key)
         expected = expect_stored(wire.commands)
-        commands = memoryview(cast("pa.Buffer", wire.store))
-        if not worker.channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
+        if not worker.channel.exchange(
+            memoryview(wire.store), reply_bytes=len(expected), accept=expected.accept
+        ):
             raise _explain(bulk, worker, expected.error_reply)
         if spool is not None:
             spool.add(wire)

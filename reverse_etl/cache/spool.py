@@ -1,9 +1,13 @@
-"""What was loaded, kept on disk until it is verified: asked for and compared without being made again."""
+"""What asks for the records that were loaded, and the digest of what must be answered.
+
+It waits on disk until all is loaded, so that verification makes nothing again and reads no object.
+"""
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,49 +15,58 @@ import pyarrow as pa
 from reverse_etl.cache.wire import Wire
 from reverse_etl.scratch_file import ScratchFile, open_scratch_file
 
-_NOTHING = pa.py_buffer(b"")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledWire:
-    """Where one group's bytes lie in the spool, without the commands that stored it."""
+class SpooledGroup:
+    """One group: how many records, where what asks for it lies, and what the answer must be.
 
-    wire: Wire
+    The last command asks for `ending`, so that the end of the answer is known however long it is.
+    `digest` is the SHA-256 of the whole answer, `ending` included.
+    """
+
+    rows: int
+    record_bytes: int
     at: int
     ask_bytes: int
-    found_bytes: int
+    ending: bytes
+    digest: bytes
 
 
 class Spool:
-    """Groups in one scratch file. `add` and `open` may be called from many threads."""
+    """Groups in one scratch file. `add` and `ask` may be called from many threads."""
 
     def __init__(self, file: ScratchFile) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._pieces: list[SpooledWire] = []
+        self._groups: list[SpooledGroup] = []
 
-    def __iter__(self) -> Iterator[SpooledWire]:
+    def __iter__(self) -> Iterator[SpooledGroup]:
         """Every group that was added."""
-        return iter(self._pieces)
+        return iter(self._groups)
 
     def add(self, wire: Wire) -> None:
-        """Keep what asks for the group, and what must come back; `TerminalError` on a full disk."""
-        at, _ = self._file.append([wire.ask, wire.found])
-        piece = SpooledWire(
-            wire=replace(wire, store=None, ask=_NOTHING, found=_NOTHING),
+        """Keep what asks for the group; `TerminalError` on a full disk."""
+        answer = hashlib.sha256(memoryview(wire.found))
+        # No record can hold it: it is the digest of all of them.
+        name = answer.hexdigest().encode()
+        ending = b"$%d\r\n%b\r\n" % (len(name), name)
+        answer.update(ending)
+        ping = pa.py_buffer(b"*2\r\n$4\r\nPING\r\n" + ending)
+        at, size = self._file.append([wire.ask, ping])
+        group = SpooledGroup(
+            rows=wire.rows,
+            record_bytes=wire.bytes,
             at=at,
-            ask_bytes=len(wire.ask),
-            found_bytes=len(wire.found),
+            ask_bytes=size,
+            ending=ending,
+            digest=answer.digest(),
         )
         with self._lock:
-            self._pieces.append(piece)
+            self._groups.append(group)
 
-    def open(self, piece: SpooledWire) -> Wire:
-        """The group's bytes again."""
-        whole = self._file.read(piece.at, piece.ask_bytes + piece.found_bytes)
-        return replace(
-            piece.wire, ask=whole.slice(0, piece.ask_bytes), found=whole.slice(piece.ask_bytes)
-        )
+    def ask(self, group: SpooledGroup) -> pa.Buffer:
+        """The commands that ask for the group."""
+        return self._file.read(group.at, group.ask_bytes)
 
 
 @contextlib.contextmanager

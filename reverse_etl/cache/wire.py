@@ -28,7 +28,7 @@ class Wire:
     rows: int
     bytes: int
     commands: int
-    store: pa.Buffer | None
+    store: pa.Buffer
     ask: pa.Buffer
     found: pa.Buffer
     starts: "np.ndarray[tuple[int], np.dtype[np.int64]]"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 from reverse_etl.cache.bulk import Bulk
 from reverse_etl.cache.heads import heal_redis_head, read_redis_head, read_store_head
@@ -145,9 +146,10 @@ class _CacheStage:
             open_scratch(self._runtime.settings.scratch_dir) as scratch,
             open_spool(scratch) as spool,
         ):
-            groups = self._read(self._manifest, bulk.engine)
-            loaded = load_records(groups, manifest=self._manifest, bulk=bulk, spool=spool)
-            verified = verify_spooled(spool, manifest=self._manifest, bulk=bulk)
+            manifest = self._manifest
+            read = partial(self._read, manifest, bulk.engine)
+            loaded = load_records(read(), manifest=manifest, bulk=bulk, spool=spool)
+            verified = verify_spooled(spool, groups=read, manifest=manifest, bulk=bulk)
         self.loaded_bytes = loaded.bytes
         self.seconds |= {"load": loaded.seconds, "verify": verified.seconds}
 

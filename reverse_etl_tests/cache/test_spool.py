@@ -1,6 +1,7 @@
 """The spool gives back what was put in, from any thread, and says so when the disk is full."""
 
 import errno
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,19 +29,19 @@ def build_wire(number: int) -> Wire:
 
 
 def test_what_was_added_comes_back(tmp_path: Path) -> None:
-    """Groups added by several threads at once are each whole, each with its own bytes."""
+    """Groups added by several threads at once are each whole, each with its own commands and digest."""
     wires = [build_wire(number) for number in range(1, 40)]
 
     with open_spool(tmp_path) as spool, ThreadPoolExecutor(4) as pool:
         list(pool.map(spool.add, wires))
-        found = sorted((spool.open(piece) for piece in spool), key=lambda wire: wire.rows)
+        groups = sorted(spool, key=lambda group: group.rows)
+        asked = [spool.ask(group).to_pybytes() for group in groups]
 
-    assert [wire.rows for wire in found] == [wire.rows for wire in wires]
-    assert [wire.ask.to_pybytes() for wire in found] == [wire.ask.to_pybytes() for wire in wires]
-    assert [wire.found.to_pybytes() for wire in found] == [
-        wire.found.to_pybytes() for wire in wires
-    ]
-    assert {wire.store for wire in found} == {None}
+    for wire, group, commands in zip(wires, groups, asked, strict=True):
+        digest = hashlib.sha256(wire.found).hexdigest().encode()
+        assert commands == wire.ask.to_pybytes() + b"*2\r\n$4\r\nPING\r\n" + group.ending
+        assert group.ending == b"$64\r\n" + digest + b"\r\n"
+        assert group.digest == hashlib.sha256(wire.found.to_pybytes() + group.ending).digest()
 
 
 def test_spool_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Verification: one byte, one key or one length that is not right stops it, with counts only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -9,10 +10,11 @@ from reverse_etl.cache.bulk import Bulk
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import VersionState, record_key
 from reverse_etl.cache.loader import load_records
-from reverse_etl.cache.verify import verify_records
+from reverse_etl.cache.spool import Spool, open_spool
+from reverse_etl.cache.verify import VerifyReceipt, verify_records, verify_spooled
 from reverse_etl.cache.versions import list_versions, mark_retiring
-from reverse_etl.errors import IntegrityError, TransientError
-from reverse_etl.model import Manifest
+from reverse_etl.errors import ConfigError, IntegrityError, TransientError
+from reverse_etl.model import Manifest, RecordGroup
 from reverse_etl_tests.cache.builders import (
     CANARY,
     NOW,
@@ -39,16 +41,37 @@ def flip_byte(raw: redis.Redis) -> None:
 
 
 @pytest.fixture
-def manifest(bulk: Bulk) -> Manifest:
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """What is kept while the version of `manifest` is loaded."""
+    with open_spool(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def manifest(bulk: Bulk, spool: Spool) -> Manifest:
     """A version that was loaded, and not verified yet."""
     built = build_manifest(LINES)
-    load_records(build_groups(LINES), manifest=built, bulk=bulk)
+    load_records(build_groups(LINES), manifest=built, bulk=bulk, spool=spool)
     return built
 
 
-def test_loaded_version_is_verified(bulk: Bulk, target: RedisTarget, manifest: Manifest) -> None:
+@pytest.fixture(params=["records", "spooled"])
+def verify(
+    request: pytest.FixtureRequest, bulk: Bulk, spool: Spool, manifest: Manifest
+) -> Callable[[], VerifyReceipt]:
+    """Both ways: with the records at hand, and by the digests that were taken while they were loaded."""
+    if request.param == "records":
+        return lambda: verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
+    return lambda: verify_spooled(
+        spool, groups=lambda: build_groups(LINES), manifest=manifest, bulk=bulk
+    )
+
+
+def test_loaded_version_is_verified(
+    target: RedisTarget, verify: Callable[[], VerifyReceipt]
+) -> None:
     """Every record is as it should be: the version is marked."""
-    receipt = verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
+    receipt = verify()
 
     assert receipt.rows == 5000
     assert list_versions(target, SYNC)[VERSION].state is VersionState.VERIFIED
@@ -67,10 +90,9 @@ def test_loaded_version_is_verified(bulk: Bulk, target: RedisTarget, manifest: M
     ids=["flipped", "missing", "longer", "emptied", "like_an_error", "flushed"],
 )
 def test_any_difference_stops_it(
-    bulk: Bulk,
     target: RedisTarget,
     raw: redis.Redis,
-    manifest: Manifest,
+    verify: Callable[[], VerifyReceipt],
     tamper: Tamper,
     counts: str,
 ) -> None:
@@ -78,7 +100,7 @@ def test_any_difference_stops_it(
     tamper(raw)
 
     with pytest.raises(IntegrityError, match=f"of 1000 records read together, {counts}") as raised:
-        verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
+        verify()
 
     assert CANARY not in str(raised.value)
     entry = list_versions(target, SYNC).get(VERSION)
@@ -102,15 +124,44 @@ def test_difference_that_mends_itself_is_told_too(
         verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
 
 
-def test_key_of_another_type_differs(bulk: Bulk, raw: redis.Redis, manifest: Manifest) -> None:
+def test_key_of_another_type_differs(raw: redis.Redis, verify: Callable[[], VerifyReceipt]) -> None:
     """A list where a record belongs is a difference, and nothing of it is shown."""
     raw.delete(KEY)
     raw.lpush(KEY, CANARY)
 
     with pytest.raises(IntegrityError, match="0 are missing and 1 differ") as raised:
-        verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
+        verify()
 
     assert CANARY not in str(raised.value)
+
+
+def test_digest_that_differs_once_is_told_too(
+    bulk: Bulk, target: RedisTarget, raw: redis.Redis, spool: Spool, manifest: Manifest
+) -> None:
+    """What was wrong by its digest and is right when it is looked at is not marked either."""
+    value = raw.get(KEY)
+    flip_byte(raw)
+
+    def mend() -> Iterable[RecordGroup]:
+        raw.set(KEY, value)  # type: ignore[arg-type]
+        return build_groups(LINES)
+
+    with pytest.raises(IntegrityError, match="none a moment later"):
+        verify_spooled(spool, groups=mend, manifest=manifest, bulk=bulk)
+
+    assert list_versions(target, SYNC)[VERSION].state is VersionState.LOADING
+
+
+def test_error_in_place_of_an_answer_is_named(
+    bulk: Bulk, raw: redis.Redis, spool: Spool, manifest: Manifest
+) -> None:
+    """A server that refuses to answer is not waited for, and its reason is told."""
+    raw.acl_setuser("default", enabled=True, reset_passwords=True, nopass=True, commands=["-mget"])
+    try:
+        with pytest.raises(ConfigError, match="NOPERM"):
+            verify_spooled(spool, groups=lambda: build_groups(LINES), manifest=manifest, bulk=bulk)
+    finally:
+        raw.acl_setuser("default", enabled=True, nopass=True, commands=["+mget"])
 
 
 def test_part_of_a_version_is_not_verified(
@@ -125,7 +176,11 @@ def test_part_of_a_version_is_not_verified(
 
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_version_retired_meanwhile_is_not_marked(
-    bulk: Bulk, target: RedisTarget, raw: redis.Redis, manifest: Manifest, *, forgotten: bool
+    target: RedisTarget,
+    raw: redis.Redis,
+    verify: Callable[[], VerifyReceipt],
+    *,
+    forgotten: bool,
 ) -> None:
     """Another run that is taking the records out wins, though they were all there a moment ago."""
     if forgotten:
@@ -134,4 +189,4 @@ def test_version_retired_meanwhile_is_not_marked(
         mark_retiring(target, SYNC, VERSION, now=NOW)
 
     with pytest.raises(TransientError, match="was retired from Redis"):
-        verify_records(build_groups(LINES), manifest=manifest, bulk=bulk)
+        verify()
