@@ -208,7 +208,7 @@ class ExtractReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedReceipt:
-    """What `masked` did. `seconds` by stage: mask, land, prove."""
+    """What `masked` did. `seconds` by stage: mask, land, prove. `proof`: `checksum` or `read_back`."""
 
     manifest: Manifest
     outcome: Landed
@@ -219,6 +219,7 @@ class MaskedReceipt:
         None  # of the nearest earlier committed partition; None: there is none
     )
     swept: int = 0
+    proof: str = "read_back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,14 @@ class RuntimeResource(dg.ConfigurableResource):
     step (docs/settings.md), so that no secret ever stands in Dagster's configuration.
     """
 
-    def open(self) -> "Runtime":
-        """A runtime with the settings of this moment; `ConfigError` names those that are wrong."""
+    def open(self, *, run_id: str = "dagster") -> "Runtime":
+        """A runtime with the settings of this moment; `ConfigError` names those that are wrong.
+
+        `run_id` is told to AWS with the session's name.
+        """
         from reverse_etl.runtime import Runtime  # noqa: PLC0415 - loading definitions stays light
 
-        return Runtime(settings=Settings.load())
+        return Runtime(settings=Settings.load(), run_id=run_id)
 
     def __repr__(self) -> str:
         return "RuntimeResource()"

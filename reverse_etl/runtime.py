@@ -9,16 +9,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
+from reverse_etl.auth.options import AuthOptions
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.directory import DirectoryStore
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.masking.keys import MaskingKey, parse_masking_key
-from reverse_etl.settings import Profile, Settings
+from reverse_etl.room_options import (
+    build_auth_options,
+    build_bigquery_options,
+    build_store_options,
+)
+from reverse_etl.settings import AwsIdentity, Profile, Settings
 from reverse_etl.sources.base import Source
-from reverse_etl.sources.bigquery.options import BigQueryOptions, Prices
+
+if TYPE_CHECKING:  # imports two clouds' SDKs
+    from reverse_etl.auth.shared import SharedCredentials
 
 _MIB = 1 << 20
 
@@ -33,6 +41,8 @@ class Runtime:
 
     settings: Settings
     now: Callable[[], dt.datetime] = field(default=_read_clock)
+    #: Told to AWS with the session's name, so that its logs lead back to a run.
+    run_id: str = "by-hand"
 
     @property
     def memory_limit_bytes(self) -> int:
@@ -41,8 +51,31 @@ class Runtime:
 
     @cached_property
     def store(self) -> ObjectStore:
-        """Where versions land."""
-        return open_store(self.settings)
+        """Where versions land; nothing is contacted yet."""
+        options = build_store_options(self.settings)
+        if isinstance(options, Path):
+            return DirectoryStore(options)
+        from reverse_etl.landing.s3.store import S3Store  # noqa: PLC0415 - a cloud's SDK
+
+        return S3Store(options, self.credentials.get)
+
+    @cached_property
+    def auth_options(self) -> AuthOptions:
+        """Who we are for AWS; `ConfigError` when it is not said, or would be a key that was left lying."""
+        return build_auth_options(self.settings, run_id=self.run_id)
+
+    @cached_property
+    def credentials(self) -> "SharedCredentials":
+        """What signs requests to AWS; nobody is asked for it before the first request."""
+        from reverse_etl.auth.build import open_credentials  # noqa: PLC0415 - two clouds' SDKs
+
+        return open_credentials(self.auth_options)
+
+    @property
+    def default_proof(self) -> str:
+        """`checksum` where reading back would cross clouds, `read_back` where it costs nothing."""
+        crosses = self.settings.aws_identity is AwsIdentity.GOOGLE_OIDC
+        return "checksum" if crosses and self.store.keeps_checksums else "read_back"
 
     @cached_property
     def source(self) -> Source:
@@ -58,7 +91,8 @@ class Runtime:
     def close(self) -> None:
         """Let go of connections; what is used afterwards is opened again."""
         with ExitStack() as stack:
-            for name in ("source", "_duckdb", "_bigquery"):
+            # The last is let go of first: credentials outlive the store that asks for them.
+            for name in ("credentials", "store", "source", "_duckdb", "_bigquery"):
                 if name in self.__dict__:
                     stack.callback(self.__dict__[name].close)
 
@@ -102,47 +136,6 @@ class Runtime:
         if self.settings.masking_key_file is not None:
             return parse_masking_key(_read_private(self.settings.masking_key_file))
         return None
-
-
-def build_bigquery_options(settings: Settings) -> BigQueryOptions:
-    """What the settings say of BigQuery; `ConfigError` when there is no staging dataset."""
-    if settings.bigquery_dataset is None:
-        raise ConfigError(
-            "REVERSE_ETL_BIGQUERY_DATASET is not set. Create a dataset that only the pipeline can read "
-            "(docs/bigquery.md) and name it: snapshots are staged there."
-        )
-    return BigQueryOptions(
-        dataset=settings.bigquery_dataset,
-        project=settings.bigquery_project,
-        location=settings.bigquery_location,
-        endpoint=settings.bigquery_endpoint,
-        storage_endpoint=settings.bigquery_storage_endpoint,
-        anonymous=settings.bigquery_anonymous,
-        max_bytes_billed=settings.bigquery_max_bytes_billed,
-        job_timeout_seconds=settings.bigquery_job_timeout_seconds,
-        preferred_streams=settings.bigquery_preferred_streams,
-        max_streams=settings.bigquery_max_streams,
-        in_flight_bytes=settings.bigquery_in_flight_mb * _MIB,
-        stall_seconds=settings.bigquery_stall_seconds,
-        staging_readers=settings.bigquery_staging_readers,
-        watch_minutes=settings.bigquery_watch_minutes,
-        watch_slot_hours=settings.bigquery_watch_slot_hours,
-        prices=Prices(
-            query_per_tib=settings.bigquery_price_per_tib,
-            read_per_tib=settings.bigquery_read_price_per_tib,
-            egress_per_gib=settings.egress_price_per_gib,
-        ),
-    )
-
-
-def open_store(settings: Settings) -> ObjectStore:
-    """The object store at REVERSE_ETL_STORE_URL."""
-    parts = urlsplit(settings.store_url)
-    if parts.scheme != "file":
-        raise ConfigError(
-            f"REVERSE_ETL_STORE_URL has scheme '{parts.scheme}'; this release reads file:///... "
-        )
-    return DirectoryStore(Path(unquote(parts.netloc + parts.path)))
 
 
 def _read_private(path: Path) -> str:

@@ -273,7 +273,7 @@ class Settings:
     s3_concurrency: int = variable(
         "REVERSE_ETL_S3_CONCURRENCY",
         "The most requests to S3 at once, 10 to 100; slow-downs make them fewer for a while.",
-        default=64,
+        default=100,
         parse=parse_concurrency,
     )
     aws_identity: AwsIdentity = variable(

@@ -112,6 +112,12 @@ class LandingConfig(_Config):
     compression: Literal["gzip", "zstd", "none"] | None = Field(
         default=None, description="json: gzip (default) or none; parquet: zstd (default) or none."
     )
+    verify: Literal["checksum", "read_back"] | None = Field(
+        default=None,
+        description="How what was landed is proved. read_back: every byte is read again; checksum: the store "
+        "checks the SHA-256 of each object and lists what it has. By default read_back, and checksum where "
+        "reading would cross clouds. A directory is always read back.",
+    )
 
 
 class CacheConfig(_Config):

@@ -32,7 +32,9 @@ ALLOWED: dict[str, set[str]] = {
     "serving": FLOOR | FORMATS | {"cache.layout"},
     "auth": FLOOR,
     "spec": FLOOR | {"landing.layout", "masking"},
-    "runtime": FLOOR | {"settings", "sources", "landing", "cache", "masking", "auth"},
+    "room_options": FLOOR | {"settings", "sources", "landing", "auth"},
+    "runtime": FLOOR
+    | {"settings", "room_options", "sources", "landing", "cache", "masking", "auth"},
     "stages": FLOOR | {"settings", "sources", "landing", "cache", "masking", "spec", "runtime"},
     "pipeline": FLOOR | {"runtime", "spec", "stages"},
 }

@@ -99,6 +99,7 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
         "content_digest": manifest.content_digest,
         "policy_fingerprint": manifest.policy_fingerprint,
         "snapshot_id": manifest.snapshot_id,
+        "proof": receipt.proof,
         "swept": receipt.swept,
     }
 

@@ -50,15 +50,16 @@ def open_step(
     snapshot, or the paid query, of the try before it. A new materialisation has an id of its own.
     """
     key = context.partition_key
+    run_id = find_root_run(context.run)
     with (
         translate_errors(sync=spec.name, partition=key, step=step.value),
         log_progress(context.log) as report,
-        contextlib.closing(runtime.open()) as opened,
+        contextlib.closing(runtime.open(run_id=run_id)) as opened,
     ):
         yield StepRun(
             spec=spec,
             partition=spec.partition(key, now=opened.now()),
             runtime=opened,
-            run_id=find_root_run(context.run),
+            run_id=run_id,
             report=report,
         )

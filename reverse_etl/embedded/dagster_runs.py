@@ -40,8 +40,9 @@ class _GivenRuntime:
 
     runtime: Runtime
 
-    def open(self) -> Runtime:
+    def open(self, *, run_id: str = "") -> Runtime:
         """The runtime it was given."""
+        del run_id
         return self.runtime
 
 

@@ -65,7 +65,7 @@ class DirectoryStore:
         """A file system answers for none of its bytes: what lies there has to be read back."""
         return False
 
-    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         """Write an object whole; what was there is replaced. `metadata` has no place in a file."""
         del metadata
         path = self._path(name)
@@ -76,7 +76,6 @@ class DirectoryStore:
             except FileExistsError:
                 with self._locked(name):
                     temporary.replace(path)
-        return compute_etag(body)
 
     def put_if_absent(self, name: str, body: bytes) -> str:
         """Create an object, or raise `ConflictError`."""

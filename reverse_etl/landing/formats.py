@@ -18,6 +18,7 @@ from reverse_etl.landing.encode import record_expression
 from reverse_etl.landing.grouping import Bucket
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
+from reverse_etl.landing.sameness import are_same_tables
 from reverse_etl.landing.spill import LINE
 from reverse_etl.model import LandedObject
 
@@ -32,16 +33,33 @@ _MOST_VIEWED_BYTES = (1 << 31) - 1
 
 
 def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
-    """The bytes of the object that holds these consecutive buckets; the same in, the same out."""
+    """The bytes of the object that holds these consecutive buckets; the same in, the same out.
+
+    They are decoded again and compared with what went in: `IntegrityError` when an encoder was
+    wrong. What is sent later is proved by its SHA-256 alone.
+    """
     if plan.file_format == "parquet":
         return _encode_parquet(plan, buckets)
     chunks = [piece.column(LINE).chunks for bucket in buckets for piece in bucket.pieces]
     texts = [text_of(lines) for (lines,) in chunks]
     # Nearly always one piece: only the buckets at a batch's edges have two.
-    body = texts[0] if len(texts) == 1 else b"".join(texts)
+    plain = texts[0] if len(texts) == 1 else b"".join(texts)
     if plan.compression == "none":
-        return bytes(body)
-    return bytes(igzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0))
+        return bytes(plain)
+    body = bytes(igzip.compress(plain, compresslevel=_GZIP_LEVEL, mtime=0))
+    decoded = decompress(body, compression=plan.compression)
+    # As buffers: memoryviews are compared number by number.
+    if not pa.py_buffer(decoded).equals(pa.py_buffer(plain)):
+        raise _build_encoder_error(plan)
+    return body
+
+
+def _build_encoder_error(plan: LandingPlan) -> IntegrityError:
+    return IntegrityError(
+        f"An object encoded as {plan.file_format} ({plan.compression}) does not decode to what went "
+        "in. It was not written, and nothing goes live. Run again; if it stays so, report it with the "
+        "versions of isal and pyarrow."
+    )
 
 
 def check_object(landed: LandedObject, body: bytes) -> None:
@@ -140,18 +158,31 @@ def _encode_parquet(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
             "reverse_etl.first_bucket": str(buckets[0].number),
         }
     )
+    tables = [
+        pa.concat_tables(
+            [schema.empty_table(), *(_landed(piece, schema) for piece in bucket.pieces)]
+        )
+        for bucket in buckets
+    ]
     sink = io.BytesIO()
     # Page checksums: without them most flipped bytes are read as other values, unnoticed.
     with pq.ParquetWriter(
         sink, schema, compression=_parquet_codec(plan), write_page_checksum=True
     ) as writer:
-        for bucket in buckets:
-            table = pa.concat_tables(
-                [schema.empty_table(), *(_landed(piece, schema) for piece in bucket.pieces)]
-            )
+        for table in tables:
             # One row group a bucket, an empty one too: a reader finds it by its number alone.
             writer.write_table(table, row_group_size=max(1, table.num_rows))
-    return sink.getvalue()
+    body = sink.getvalue()
+    if not are_same_tables(_read_parquet(body), pa.concat_tables(tables)):
+        raise _build_encoder_error(plan)
+    return body
+
+
+def _read_parquet(body: bytes) -> pa.Table:
+    try:
+        return pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True).read()
+    except pa.ArrowException:
+        raise IntegrityError("A Parquet object cannot be read; it was altered or cut.") from None
 
 
 def _parquet_codec(plan: LandingPlan) -> Literal["zstd", "none"]:

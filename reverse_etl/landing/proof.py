@@ -1,84 +1,18 @@
-"""Proof of landing: what was masked is what lies in the store, found by reading every byte again."""
+"""Proof of landing: what was masked is what lies in the store.
 
-import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+The lines that went to the writers are held against those that were masked; each object is decoded
+again before it is sent, and its SHA-256 goes along; what came of it is either read back, byte by
+byte, or vouched for by a store that checks that SHA-256 itself. When all are written, the listing must
+show these objects and no others, each as it was left.
+"""
 
-import pyarrow as pa
+from collections.abc import Mapping
 
-from reverse_etl.engine import Engine, fetch_row, guarded
 from reverse_etl.errors import IntegrityError
-from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
-from reverse_etl.landing.formats import join_lines
+from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.layout import MANIFEST, version_prefix
-from reverse_etl.landing.reading import read_groups, read_text
 from reverse_etl.landing.store import ObjectStore
-from reverse_etl.model import Manifest, RecordGroup
-from reverse_etl.progress import Meter
-
-
-def prove_text(
-    store: ObjectStore, manifest: Manifest, *, sent: str, threads: int, meter: Meter
-) -> None:
-    """`IntegrityError` unless the store holds exactly the manifest's objects, and in them what was sent.
-
-    `sent` is the content digest of what went to the writers. For formats whose objects hold the very
-    lines that were masked.
-    """
-    _check_listing(store, manifest)
-    content = hashlib.sha256()
-    with closing(read_text(store, manifest, threads=threads)) as texts:
-        for text, rows in texts:
-            content.update(text)
-            meter.add(rows=rows, bytes=len(text))
-    if content.hexdigest() != sent:
-        raise IntegrityError(
-            f"What lies in the store, decompressed, has content digest {content.hexdigest()}; what was "
-            f"sent has {sent}. Nothing goes live; run again, and report this if it stays."
-        )
-
-
-def prove_content(
-    store: ObjectStore,
-    manifest: Manifest,
-    *,
-    masked: LineSum,
-    engine: Engine,
-    threads: int,
-    meter: Meter,
-) -> str:
-    """The same, and that decoding them gives what was masked; returns the content digest of that.
-
-    For formats in which the lines that were masked are encoded once more on their way.
-    """
-    _check_listing(store, manifest)
-    found = LineSum()
-    content = hashlib.sha256()
-    pending: deque[Future[LineSum]] = deque()
-    with (
-        closing(read_groups(store, manifest, engine=engine, threads=threads)) as groups,
-        ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prove") as pool,
-    ):
-        try:
-            for group in groups:
-                pending.append(pool.submit(_sum_group, engine, group))
-                content.update(join_lines(group.lines))
-                meter.add(rows=len(group.lines), bytes=group.bytes)
-                if len(pending) > threads:
-                    found += pending.popleft().result()
-            while pending:
-                found += pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    check_sum(found, masked, where="the store")
-    return content.hexdigest()
-
-
-def _sum_group(engine: Engine, group: RecordGroup) -> LineSum:
-    with closing(engine.cursor()) as cursor, guarded("proving what landed"):
-        cursor.register("landed_lines", pa.table({"line": group.lines}))
-        return sum_from_row(fetch_row(cursor, f"SELECT {sum_columns('line')} FROM landed_lines"))
+from reverse_etl.model import Manifest
 
 
 def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
@@ -96,7 +30,14 @@ def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
         )
 
 
-def _check_listing(store: ObjectStore, manifest: Manifest) -> None:
+def check_listing(
+    store: ObjectStore, manifest: Manifest, *, etags: Mapping[str, str | None]
+) -> None:
+    """`IntegrityError` unless the store lists exactly the manifest's objects, as they were written.
+
+    `etags` says, by name, what the store answered when an object was written; it is compared where
+    a listing tells it.
+    """
     rows = sum(item.rows for item in manifest.objects)
     buckets = sum(item.buckets for item in manifest.objects)
     if (rows, buckets) != (manifest.rows, manifest.buckets):
@@ -106,16 +47,19 @@ def _check_listing(store: ObjectStore, manifest: Manifest) -> None:
         )
     prefix = version_prefix(manifest.sync, manifest.version)
     listed = {
-        item.name.removeprefix(prefix): item.bytes
+        item.name.removeprefix(prefix): (item.bytes, item.etag)
         for item in store.list_objects(prefix)
         if not item.name.endswith(f"/{MANIFEST}")
     }
-    expected = {item.name: item.bytes for item in manifest.objects}
-    if listed != expected:
-        missing = len(expected.keys() - listed.keys())
-        extra = len(listed.keys() - expected.keys())
-        altered = sum(listed[name] != expected[name] for name in listed.keys() & expected.keys())
+    written = {item.name: item.bytes for item in manifest.objects}
+    known = listed.keys() & written.keys()
+    missing, extra = len(written.keys() - known), len(listed.keys() - known)
+    resized = sum(listed[name][0] != written[name] for name in known)
+    altered = sum(listed[name][1] not in (None, etags.get(name)) for name in known)
+    if missing or extra or resized or altered:
         raise IntegrityError(
             f"The store lists other objects for version '{manifest.version}' than were written: "
-            f"{missing} missing, {extra} unknown, {altered} of another size."
+            f"{missing} missing, {extra} unknown, {resized} of another size, {altered} written by "
+            "somebody else since. Nothing goes live. Look for another writer below this prefix, then run "
+            "again."
         )

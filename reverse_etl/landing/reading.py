@@ -1,6 +1,6 @@
 """A committed (or about to be committed) version read back: every object checked, in bounded groups.
 
-The proof of landing, the load into Redis and its verification all read this way.
+The load into Redis, and whoever takes records out of it again, read this way.
 """
 
 from collections import deque
@@ -34,34 +34,31 @@ def read_groups(
             yield from _decode(group, bodies, manifest, engine)
 
 
-def read_text(
-    store: ObjectStore, manifest: Manifest, *, threads: int
-) -> Generator[tuple[bytes, int]]:
-    """The plain lines of a JSON version, and how many records they are: object by object, in order.
-
-    `IntegrityError` as `read_groups` raises it.
-    """
-    with closing(_fetch_ahead(store, manifest, threads=threads)) as fetched:
-        for group, bodies in fetched:
-            yield from zip(bodies, (item.rows for item in group), strict=True)
-
-
 def _fetch_ahead(
     store: ObjectStore, manifest: Manifest, *, threads: int
 ) -> Generator[tuple[list[LandedObject], list[bytes]]]:
     """Groups of objects in order, each with its bodies, fetched by threads before they are used."""
-    waiting: deque[tuple[list[LandedObject], Future[list[bytes]]]] = deque()
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read") as pool:
+    waiting: deque[tuple[list[LandedObject], list[Future[list[bytes]]]]] = deque()
+    workers = max(threads, store.concurrency)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="read") as pool:
         try:
             for objects in _group_objects(manifest):
-                waiting.append((objects, pool.submit(_fetch, store, objects, manifest)))
+                # Where a call is spent waiting every object is a task; else handing over costs more.
+                parts = [objects] if store.concurrency == 1 else [[item] for item in objects]
+                tasks = [pool.submit(_fetch, store, part, manifest) for part in parts]
+                waiting.append((objects, tasks))
                 if len(waiting) > threads:
-                    group, fetched = waiting.popleft()
-                    yield group, fetched.result()
+                    yield _collect(*waiting.popleft())
             for group, fetched in waiting:
-                yield group, fetched.result()
+                yield _collect(group, fetched)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _collect(
+    group: list[LandedObject], fetched: list[Future[list[bytes]]]
+) -> tuple[list[LandedObject], list[bytes]]:
+    return group, [body for part in fetched for body in part.result()]
 
 
 def _group_objects(manifest: Manifest) -> Iterator[list[LandedObject]]:

@@ -45,8 +45,10 @@ class ObjectStore(Protocol):
         """Whether the store itself checks the SHA-256 of what it is given, and lists etags."""
         ...
 
-    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
-        """Write an object whole and return its etag.
+    def put(
+        self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Write an object whole and return its etag; None where it would have to be computed.
 
         `metadata` is for people who look at the object: names to short ASCII texts, kept where the
         store keeps such. `TransientError` when the store is away, `ConfigError` when it does not let

@@ -1,15 +1,17 @@
-"""Objects written in parallel: compressed and put by a few threads, with bounded bytes in flight."""
+"""Objects written in parallel: compressed by a few threads, sent by more, with bounded bytes in flight."""
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
 from reverse_etl.landing.formats import encode_object
 from reverse_etl.landing.grouping import Bucket
 from reverse_etl.landing.plan import LandingPlan
+from reverse_etl.landing.sender import Sender, WrittenObject
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter
@@ -31,60 +33,58 @@ def write_objects(
     row_bytes: float,
     threads: int,
     meter: Meter,
-) -> list[LandedObject]:
-    """Write every object of the version, in order of its buckets; raises what the first failure raised."""
-    landed: list[LandedObject] = []
+    read_back: bool,
+    metadata: Mapping[str, str],
+) -> list[WrittenObject]:
+    """Write every object of the version, in order of its buckets; raises what the first failure raised.
+
+    With `read_back` each is read again, byte by byte, as soon as it is written: `IntegrityError`
+    when it is missing or another. `threads` encode; as many more send as the store can use.
+    """
     object_bytes = max(1, int(row_bytes * plan.rows / plan.objects))
     objects_a_task = max(1, _TASK_BYTES // object_bytes)
     ahead = threading.Semaphore(threads + _AHEAD_BYTES // (object_bytes * objects_a_task))
-    pending: list[Future[list[LandedObject]]] = []
+    with Sender(store, read_back=read_back, metadata=metadata, meter=meter) as sender:
 
-    def write(objects: list[list[Bucket]]) -> list[LandedObject]:
-        try:
-            return [_write_object(store, plan, group, meter) for group in objects]
-        finally:
-            ahead.release()
+        def write(objects: list[list[Bucket]]) -> list[Future[WrittenObject]]:
+            try:
+                return [_write_object(sender, plan, group) for group in objects]
+            finally:
+                ahead.release()
 
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="write") as pool:
-        try:
-            for objects in _batched(_batched(buckets, plan.buckets_per_object), objects_a_task):
-                ahead.acquire()
-                pending.append(pool.submit(write, objects))
-                if pending[0].done():
-                    landed += _take_done(pending)
-            wait(pending, return_when=FIRST_EXCEPTION)
-            landed += [item for future in pending for item in future.result()]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-    return landed
+        written: list[Future[WrittenObject]] = []
+        pending: deque[Future[list[Future[WrittenObject]]]] = deque()
+        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="encode") as pool:
+            try:
+                for objects in _batched(_batched(buckets, plan.buckets_per_object), objects_a_task):
+                    ahead.acquire()
+                    pending.append(pool.submit(write, objects))
+                    while pending and pending[0].done():
+                        written += pending.popleft().result()
+                    sender.check()
+                while pending:
+                    written += pending.popleft().result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return [future.result() for future in written]
 
 
 def _write_object(
-    store: ObjectStore, plan: LandingPlan, buckets: list[Bucket], meter: Meter
-) -> LandedObject:
+    sender: Sender, plan: LandingPlan, buckets: list[Bucket]
+) -> Future[WrittenObject]:
     body = encode_object(plan, buckets)
     first = buckets[0].number
     name = plan.object_name(first // plan.buckets_per_object)
-    store.put(name, body)
-    rows = sum(bucket.rows for bucket in buckets)
-    meter.add(rows=rows, bytes=len(body))
-    return LandedObject(
+    landed = LandedObject(
         name=name.removeprefix(plan.prefix),
         first_bucket=first,
         buckets=len(buckets),
-        rows=rows,
+        rows=sum(bucket.rows for bucket in buckets),
         bytes=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
     )
-
-
-def _take_done(pending: list[Future[list[LandedObject]]]) -> list[LandedObject]:
-    """The results of the finished futures at the front, which leave the list; a failed one raises."""
-    done: list[LandedObject] = []
-    while pending and pending[0].done():
-        done += pending.pop(0).result()
-    return done
+    return sender.send(name, body, landed)
 
 
 def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:

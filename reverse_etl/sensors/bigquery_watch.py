@@ -56,7 +56,7 @@ def bigquery_watch(
         if settings.bigquery_watch_minutes is None and settings.bigquery_watch_slot_hours is None:
             return dg.SensorResult(skip_reason=_OFF)
         # Google's clients: a second of imports that a code location does without until it watches.
-        from reverse_etl.runtime import build_bigquery_options  # noqa: PLC0415
+        from reverse_etl.room_options import build_bigquery_options  # noqa: PLC0415
         from reverse_etl.sources.bigquery.watch import JobWatch  # noqa: PLC0415
 
         with JobWatch(build_bigquery_options(settings), now=opened.now) as watch:

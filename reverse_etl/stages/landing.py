@@ -3,16 +3,17 @@
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reverse_etl.engine import Engine, open_engine
 from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
 from reverse_etl.landing.plan import LandingPlan
-from reverse_etl.landing.proof import check_sum, prove_content, prove_text
+from reverse_etl.landing.proof import check_listing, check_sum
 from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
@@ -35,14 +36,12 @@ _MOST_PART_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandedContent:
-    """What was landed: the objects, and the line sum of the records as masked.
-
-    `content_digest` is None where it can only be taken from what is read back.
-    """
+    """What was landed: the objects and their etags by name, and what is known of the records in them."""
 
     lines: LineSum
-    content_digest: str | None
+    content_digest: str
     objects: tuple[LandedObject, ...]
+    etags: Mapping[str, str | None]
 
 
 @dataclass(slots=True)
@@ -60,14 +59,24 @@ class _Tally:
 
 
 class LandingStage:
-    """One attempt at one version, from its snapshot to objects that were read back.
+    """One attempt at one version, from its snapshot to objects that were proved.
 
-    `seconds` fills as mask, land and prove end. Used as a context manager: it holds the engine and
-    the scratch folder.
+    `read_back` says how (`landing.proof`); `metadata` goes with every object. `seconds` fills as
+    mask, land and prove end.
     """
 
-    def __init__(self, runtime: Runtime, *, source: Source, report: Report) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        source: Source,
+        read_back: bool,
+        metadata: Mapping[str, str],
+        report: Report,
+    ) -> None:
         self._runtime = runtime
+        self._read_back = read_back
+        self._metadata = metadata
         self._source = source
         self._report = report
         self._threads = runtime.settings.threads
@@ -110,31 +119,14 @@ class LandingStage:
             )
             tally = self._mask(snapshot, mask, spill, engine)
             _check_tally(tally, snapshot)
-            return self._write(plan, spill, tally, Witness(engine.cursor()))
+            return self._write(plan, spill, tally, Witness(engine.cursor(), plan))
 
-    def prove(self, manifest: Manifest, *, content: LandedContent) -> Manifest:
-        """Read every byte back, and see to the content digest; `IntegrityError` unless all is there."""
+    def prove(self, manifest: Manifest, *, content: LandedContent) -> None:
+        """The last part of the proof: the store lists what was written; else `IntegrityError`."""
         meter = Meter(stage="prove", report=self._report, rows_total=manifest.rows)
-        digest = content.content_digest or self._prove_content(manifest, content.lines, meter)
-        if content.content_digest is not None:
-            prove_text(
-                self._runtime.store, manifest, sent=digest, threads=self._threads, meter=meter
-            )
+        check_listing(self._runtime.store, manifest, etags=content.etags)
+        meter.add(rows=manifest.rows, bytes=manifest.bytes)
         self.seconds["prove"] = meter.finish()
-        return replace(manifest, content_digest=digest)
-
-    def _prove_content(self, manifest: Manifest, masked: LineSum, meter: Meter) -> str:
-        with closing(
-            open_engine(memory_limit_bytes=self._runtime.memory_limit_bytes, threads=1)
-        ) as engine:
-            return prove_content(
-                self._runtime.store,
-                manifest,
-                masked=masked,
-                engine=engine,
-                threads=self._threads,
-                meter=meter,
-            )
 
     def _mask(self, snapshot: Snapshot, mask: Mask, spill: Spill, engine: Engine) -> _Tally:
         tally = _Tally()
@@ -188,28 +180,30 @@ class LandingStage:
     ) -> LandedContent:
         meter = Meter(stage="land", report=self._report, rows_total=plan.rows)
         duplicates = DuplicateCounter()
-        is_json = plan.file_format == "json"
         row_bytes = tally.lines.bytes / max(1, tally.lines.rows)
         # Closed here and now: the traceback of an error would keep its thread at work.
         with closing(spill.read_ordered(row_bytes=row_bytes)) as batches:
-            watched = witness.watch(batches) if is_json else batches
-            buckets = cut_buckets(watched, buckets=plan.buckets, duplicates=duplicates)
-            objects = write_objects(
+            buckets = cut_buckets(
+                witness.watch(batches), buckets=plan.buckets, duplicates=duplicates
+            )
+            written = write_objects(
                 self._runtime.store,
                 plan,
                 buckets,
                 row_bytes=row_bytes,
                 threads=self._threads,
                 meter=meter,
+                read_back=self._read_back,
+                metadata=self._metadata,
             )
-        if is_json:
-            check_sum(witness.lines, tally.lines, where="what went to the writers")
+        check_sum(witness.lines, tally.lines, where="what went to the writers")
         _check_duplicates(duplicates, plan)
         self.seconds["land"] = meter.finish()
         return LandedContent(
             lines=tally.lines,
-            content_digest=witness.content_digest if is_json else None,
-            objects=tuple(objects),
+            content_digest=witness.content_digest,
+            objects=tuple(item.landed for item in written),
+            etags={item.landed.name: item.etag for item in written},
         )
 
 

@@ -94,6 +94,7 @@ def mask_snapshot(
         stage_seconds=stage_seconds,
         rows_before=rows_before,
         swept=swept,
+        proof=_choose_proof(spec, runtime),
     )
 
 
@@ -178,10 +179,24 @@ def _land(
     mask = compile_mask(inputs.policy, context=inputs.context)
     announce_attempt(runtime.store, spec.name, version)
     source = runtime.source_for(spec.config.source.kind)
-    stage = LandingStage(runtime, source=source, report=report)
+    stage = LandingStage(
+        runtime,
+        source=source,
+        read_back=_choose_proof(spec, runtime) == "read_back",
+        metadata={"sync": spec.name, "version": version, "policy": inputs.policy_fingerprint},
+        report=report,
+    )
     content = stage.land(inputs.snapshot, mask=mask, plan=plan)
     manifest = _build_manifest(inputs, plan, content, now=runtime.now(), run_id=run_id)
-    return stage.prove(manifest, content=content), stage.seconds
+    stage.prove(manifest, content=content)
+    return manifest, stage.seconds
+
+
+def _choose_proof(spec: SyncSpec, runtime: Runtime) -> str:
+    """How what was landed is proved: as the sync says, unless the store keeps no checksums."""
+    if not runtime.store.keeps_checksums:
+        return "read_back"
+    return spec.config.landing.verify or runtime.default_proof
 
 
 def _build_manifest(
@@ -207,7 +222,7 @@ def _build_manifest(
         bytes=sum(item.bytes for item in content.objects),
         buckets=plan.buckets,
         buckets_per_object=plan.buckets_per_object,
-        content_digest="",  # known when what landed was read back
+        content_digest=content.content_digest,
         objects=content.objects,
         policy_fingerprint=inputs.policy_fingerprint,
         landing_fingerprint=inputs.landing_fingerprint,

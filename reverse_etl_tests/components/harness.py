@@ -27,7 +27,8 @@ def give(runtime: Runtime) -> RuntimeResource:
     """The resource of a run that shall work with just this runtime."""
 
     class _Given(RuntimeResource):
-        def open(self) -> Runtime:
+        def open(self, *, run_id: str = "") -> Runtime:
+            del run_id
             return runtime
 
     return _Given()

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,18 +22,17 @@ from reverse_etl.errors import (
     ReverseEtlError,
     TransientError,
 )
-from reverse_etl.landing import writer
+from reverse_etl.landing import formats
 from reverse_etl.landing.documents import find_current, read_manifest
-from reverse_etl.landing.grouping import Bucket
-from reverse_etl.landing.layout import build_version, manifest_name
+from reverse_etl.landing.layout import build_version, manifest_name, version_prefix
 from reverse_etl.landing.manifest import is_tombstone
-from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.reading import read_groups
-from reverse_etl.landing.store import MemoryStore
+from reverse_etl.landing.store import MemoryStore, compute_etag
 from reverse_etl.landing.sweep import announce_attempt
 from reverse_etl.masking.keys import generate_masking_key
 from reverse_etl.model import Landed, MaskedReceipt
 from reverse_etl.runtime import Runtime
+from reverse_etl.settings import AwsIdentity
 from reverse_etl.sources.memory import MemorySource
 from reverse_etl.spec import SyncSpec
 from reverse_etl.types import Kind, build_field
@@ -293,17 +292,21 @@ class LossyStore(MemoryStore):
     def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
         if "/dt=" in name and not self._done:
             self._done = True
-            if self._harm == "lost":
-                return "etag"
-            body = {"cut": body[:-1], "flipped": bytes([body[0] ^ 1]) + body[1:]}[self._harm]
+            harmed = {"cut": body[:-1], "flipped": bytes([body[0] ^ 1]) + body[1:]}
+            if self._harm in harmed:
+                super().put(name, harmed[self._harm])
+            return compute_etag(body)
         return super().put(name, body, metadata=metadata)
 
 
+@pytest.mark.parametrize("proof", ["checksum", "read_back"])
+@pytest.mark.parametrize("file_format", ["json", "parquet"])
 @pytest.mark.parametrize("harm", ["lost", "cut", "flipped"])
 def test_object_lost_or_altered_on_landing_is_caught(
-    tmp_path: Path, spec: SyncSpec, harm: str
+    tmp_path: Path, *, harm: str, file_format: str, proof: str
 ) -> None:
-    """What the store holds is read back and compared before anything is committed."""
+    """What the store holds is compared with what was sent, in either way, before anything is committed."""
+    spec = build_spec(landing={"format": file_format, "bucket_rows": 64, "verify": proof})
     runtime = build_runtime(tmp_path, store=LossyStore(harm))
 
     with pytest.raises(IntegrityError):
@@ -312,22 +315,86 @@ def test_object_lost_or_altered_on_landing_is_caught(
     assert find_current(runtime.store, spec.name, DAY) is None
 
 
-def test_record_changed_on_its_way_to_the_store_is_caught(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An encoder that writes other lines, as many and well-formed, is found by what is read back."""
+def test_encoder_that_errs_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encoder that writes other lines, as many and well-formed, is found before anything is sent."""
     spec, runtime = build_spec(), build_runtime(tmp_path)
-    encode = writer.encode_object
+    compress = formats.igzip.compress
 
-    def alter(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
-        return gzip.compress(gzip.decompress(encode(plan, buckets)).replace(b"u-00001", b"u-0000!"))
+    def alter(plain: memoryview, **options: int) -> bytes:
+        return compress(bytes(plain).replace(b"u-00001", b"u-0000!"), **options)
 
-    monkeypatch.setattr(writer, "encode_object", alter)
+    monkeypatch.setattr(formats.igzip, "compress", alter)
 
-    with pytest.raises(IntegrityError, match="decompressed, has content digest"):
+    with pytest.raises(IntegrityError, match="does not decode to what went in"):
         land(spec, runtime)
 
     assert find_current(runtime.store, spec.name, DAY) is None
+
+
+class CountingStore(MemoryStore):
+    """Counts what is read of a version, keeps what is written beside it, and may vouch for nothing."""
+
+    def __init__(self, *, keeps_checksums: bool = True) -> None:
+        super().__init__()
+        self._keeps_checksums = keeps_checksums
+        self.read = 0
+        self.metadata: dict[str, Mapping[str, str] | None] = {}
+
+    @property
+    def keeps_checksums(self) -> bool:
+        return self._keeps_checksums
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        self.metadata[name] = metadata
+        return super().put(name, body)
+
+    def get(self, name: str) -> bytes:
+        self.read += ".jsonl" in name
+        return super().get(name)
+
+
+@pytest.mark.parametrize(
+    ("verify", "keeps_checksums", "identity", "proof"),
+    [
+        ("checksum", True, AwsIdentity.TASK_ROLE, "checksum"),
+        ("read_back", True, AwsIdentity.GOOGLE_OIDC, "read_back"),
+        (None, True, AwsIdentity.GOOGLE_OIDC, "checksum"),
+        (None, True, AwsIdentity.TASK_ROLE, "read_back"),
+        ("checksum", False, AwsIdentity.GOOGLE_OIDC, "read_back"),
+    ],
+)
+def test_proof_is_as_the_sync_and_the_store_say(
+    tmp_path: Path,
+    verify: str | None,
+    proof: str,
+    *,
+    keeps_checksums: bool,
+    identity: AwsIdentity,
+) -> None:
+    """Bytes are read again unless the store vouches for them and reading would cross clouds."""
+    store = CountingStore(keeps_checksums=keeps_checksums)
+    runtime = build_runtime(tmp_path, store=store, aws_identity=identity)
+
+    receipt = land(build_spec(landing={"bucket_rows": 64, "verify": verify}), runtime)
+
+    assert receipt.proof == proof
+    assert store.read == (len(receipt.manifest.objects) if proof == "read_back" else 0)
+
+
+def test_objects_say_what_they_belong_to(tmp_path: Path) -> None:
+    """Whoever finds an object in the bucket sees sync, version and policy, and nothing of a row."""
+    store = CountingStore()
+
+    manifest = land(build_spec(), build_runtime(tmp_path, store=store)).manifest
+
+    prefix = version_prefix(manifest.sync, manifest.version)
+    assert {tuple((store.metadata[prefix + it.name] or {}).items()) for it in manifest.objects} == {
+        (
+            ("sync", manifest.sync),
+            ("version", manifest.version),
+            ("policy", manifest.policy_fingerprint),
+        )
+    }
 
 
 class FullStore(MemoryStore):

@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _execute(arguments: argparse.Namespace, spec: SyncSpec, runtime: Runtime) -> int:
     partition = spec.partition(arguments.partition, now=runtime.now())
-    run_id = f"cli-{build_id(runtime.now())}"
+    run_id = runtime.run_id = f"cli-{build_id(runtime.now())}"
     print(f"{spec.name} {partition.key}, run {run_id}", file=sys.stderr)
     # The last step needs Redis: better to hear of its absence now than when the others are done.
     with locate(sync=spec.name, partition=partition.key, step=Step.CACHE):

@@ -8,7 +8,8 @@ from reverse_etl.cli.doctor.checkup import Checkup, SkippedError
 from reverse_etl.cli.quantities import format_bytes
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.layout import build_id
-from reverse_etl.runtime import Runtime, build_bigquery_options
+from reverse_etl.room_options import build_bigquery_options
+from reverse_etl.runtime import Runtime
 from reverse_etl.settings import Profile
 from reverse_etl.sources.spending import format_usd
 from reverse_etl.spec import SyncSpec

@@ -1,0 +1,146 @@
+"""From the settings to what each room has to be told; nothing heavy is imported, nobody is contacted."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from reverse_etl.auth.options import AuthOptions, GoogleOidc, StaticKeys, TaskRole
+from reverse_etl.errors import ConfigError
+from reverse_etl.landing.s3.options import S3Options
+from reverse_etl.settings import AwsIdentity, Profile, Settings
+from reverse_etl.sources.bigquery.options import BigQueryOptions, Prices
+
+_MIB = 1 << 20
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_RUN_ID_LETTERS = 12
+
+
+def build_bigquery_options(settings: Settings) -> BigQueryOptions:
+    """What the settings say of BigQuery; `ConfigError` when there is no staging dataset."""
+    if settings.bigquery_dataset is None:
+        raise ConfigError(
+            "REVERSE_ETL_BIGQUERY_DATASET is not set. Create a dataset that only the pipeline can read "
+            "(docs/bigquery.md) and name it: snapshots are staged there."
+        )
+    return BigQueryOptions(
+        dataset=settings.bigquery_dataset,
+        project=settings.bigquery_project,
+        location=settings.bigquery_location,
+        endpoint=settings.bigquery_endpoint,
+        storage_endpoint=settings.bigquery_storage_endpoint,
+        anonymous=settings.bigquery_anonymous,
+        max_bytes_billed=settings.bigquery_max_bytes_billed,
+        job_timeout_seconds=settings.bigquery_job_timeout_seconds,
+        preferred_streams=settings.bigquery_preferred_streams,
+        max_streams=settings.bigquery_max_streams,
+        in_flight_bytes=settings.bigquery_in_flight_mb * _MIB,
+        stall_seconds=settings.bigquery_stall_seconds,
+        staging_readers=settings.bigquery_staging_readers,
+        watch_minutes=settings.bigquery_watch_minutes,
+        watch_slot_hours=settings.bigquery_watch_slot_hours,
+        prices=Prices(
+            query_per_tib=settings.bigquery_price_per_tib,
+            read_per_tib=settings.bigquery_read_price_per_tib,
+            egress_per_gib=settings.egress_price_per_gib,
+        ),
+    )
+
+
+def build_store_options(settings: Settings) -> S3Options | Path:
+    """The place that REVERSE_ETL_STORE_URL names: in a bucket, or a directory."""
+    parts = urlsplit(settings.store_url)
+    if parts.scheme == "file":
+        return Path(unquote(parts.netloc + parts.path))
+    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or parts.query or parts.fragment:
+        raise ConfigError(
+            "REVERSE_ETL_STORE_URL is neither s3://bucket/prefix nor file:///folder. A bucket's name has 3 "
+            "to 63 lower-case letters, digits, dots and dashes."
+        )
+    if settings.s3_region is None:
+        raise ConfigError(
+            "REVERSE_ETL_S3_REGION is not set; a store at s3:// needs the region of its bucket, such as "
+            "eu-central-1."
+        )
+    if settings.s3_kms_key_id is not None and settings.s3_encryption != "aws:kms":
+        raise ConfigError(
+            "REVERSE_ETL_S3_KMS_KEY_ID is set and REVERSE_ETL_S3_ENCRYPTION is not aws:kms: the key would "
+            "not be used. Set both, or neither."
+        )
+    return S3Options(
+        bucket=parts.netloc,
+        prefix=parts.path.strip("/"),
+        region=settings.s3_region,
+        endpoint_url=settings.s3_endpoint_url,
+        ca_file=settings.s3_ca_file,
+        encryption=settings.s3_encryption,
+        kms_key_id=settings.s3_kms_key_id,
+        concurrency=settings.s3_concurrency,
+    )
+
+
+def build_auth_options(settings: Settings, *, run_id: str) -> AuthOptions:
+    """Who we are for AWS, and nobody else; `ConfigError` when something is missing or contradicts it."""
+    if settings.aws_identity is AwsIdentity.STATIC_KEYS:
+        return _build_static_keys(settings)
+    _refuse_stored_keys(settings)
+    if settings.aws_identity is AwsIdentity.TASK_ROLE:
+        return TaskRole()
+    needed = {
+        "REVERSE_ETL_AWS_ROLE_ARN": settings.aws_role_arn,
+        "REVERSE_ETL_OIDC_AUDIENCE": settings.oidc_audience,
+        "REVERSE_ETL_S3_REGION": settings.s3_region,
+    }
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise ConfigError(
+            f"REVERSE_ETL_AWS_IDENTITY is google_oidc, which needs {', '.join(missing)} as well "
+            "(docs/aws.md). On ECS set it to task_role."
+        )
+    return GoogleOidc(
+        role_arn=settings.aws_role_arn or "",
+        audience=settings.oidc_audience or "",
+        region=settings.s3_region or "",
+        session_name=_build_session_name(settings.environment, run_id),
+        session_seconds=settings.aws_session_seconds,
+        endpoint_url=settings.sts_endpoint_url,
+        ca_file=settings.s3_ca_file if settings.sts_endpoint_url is not None else None,
+        cache_dir=settings.credential_cache_dir,
+        credentials_file=settings.google_application_credentials,
+        refuse_key_file=settings.profile is Profile.CLOUD,
+    )
+
+
+def _build_static_keys(settings: Settings) -> StaticKeys:
+    if settings.aws_access_key_id is None or settings.aws_secret_access_key is None:
+        raise ConfigError(
+            "REVERSE_ETL_AWS_IDENTITY is static_keys, and AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not "
+            "set. Set both, or use google_oidc or task_role, which need no key."
+        )
+    token = settings.aws_session_token
+    return StaticKeys(
+        access_key_id=settings.aws_access_key_id.reveal(),
+        secret_access_key=settings.aws_secret_access_key.reveal(),
+        session_token=None if token is None else token.reveal(),
+    )
+
+
+def _refuse_stored_keys(settings: Settings) -> None:
+    """A key that was left in the environment would be used by the next tool that looks for one."""
+    stored = {
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
+        "AWS_SESSION_TOKEN": settings.aws_session_token,
+    }
+    found = [name for name, value in stored.items() if value is not None]
+    if found:
+        raise ConfigError(
+            f"{', '.join(found)} is set, and REVERSE_ETL_AWS_IDENTITY is {settings.aws_identity.value}, "
+            "which uses no stored key. Take the key out of the environment; or, for a server of your own, say "
+            "so: REVERSE_ETL_AWS_IDENTITY=static_keys."
+        )
+
+
+def _build_session_name(environment: str, run_id: str) -> str:
+    """`reverse-etl-<environment>-<run>`, of the letters that STS takes."""
+    letters = re.sub(r"[^A-Za-z0-9-]", "", run_id)[:_RUN_ID_LETTERS]
+    return f"reverse-etl-{environment}-{letters or 'run'}"

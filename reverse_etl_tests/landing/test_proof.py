@@ -1,0 +1,77 @@
+"""The listing at the end: exactly the objects that were written, each as it was left."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from reverse_etl.errors import IntegrityError
+from reverse_etl.landing.layout import manifest_name, version_prefix
+from reverse_etl.landing.proof import check_listing
+from reverse_etl.landing.store import MemoryStore
+from reverse_etl.model import Manifest
+from reverse_etl_tests.landing.golden_values import MANIFEST
+
+PREFIX = version_prefix(MANIFEST.sync, MANIFEST.version)
+NAMES = [item.name for item in MANIFEST.objects]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    """Holds an object of the right size for each that the manifest names."""
+    filled = MemoryStore()
+    for item in MANIFEST.objects:
+        filled.put(PREFIX + item.name, b"x" * item.bytes)
+    filled.put(manifest_name(MANIFEST.sync, MANIFEST.version), b"is no object of it")
+    return filled
+
+
+@pytest.fixture
+def etags(store: MemoryStore) -> dict[str, str | None]:
+    """What the store answered when they were written."""
+    return {item.name.removeprefix(PREFIX): item.etag for item in store.list_objects(PREFIX)}
+
+
+def test_listing_of_what_was_written_passes(
+    store: MemoryStore, etags: dict[str, str | None]
+) -> None:
+    """Nothing is said when all is as it was left."""
+    check_listing(store, MANIFEST, etags=etags)
+
+
+@pytest.mark.parametrize(
+    ("harm", "found"),
+    [
+        (lambda store: store.delete([PREFIX + NAMES[0]]), "1 missing, 0 unknown"),
+        (lambda store: store.put(f"{PREFIX}more", b""), "0 missing, 1 unknown"),
+        (lambda store: store.put(PREFIX + NAMES[0], b""), "1 of another size"),
+        (
+            lambda store: store.put(PREFIX + NAMES[0], b"y" * MANIFEST.objects[0].bytes),
+            "0 of another size, 1 written by somebody else",
+        ),
+    ],
+    ids=["missing", "unknown", "cut", "altered"],
+)
+def test_listing_of_anything_else_stops_it(
+    store: MemoryStore,
+    etags: dict[str, str | None],
+    harm: Callable[[MemoryStore], object],
+    found: str,
+) -> None:
+    """An object that is gone, new, shorter or written again is counted."""
+    harm(store)
+
+    with pytest.raises(IntegrityError, match=found):
+        check_listing(store, MANIFEST, etags=etags)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [replace(MANIFEST, rows=MANIFEST.rows + 1), replace(MANIFEST, buckets=MANIFEST.buckets + 1)],
+)
+def test_objects_hold_all_that_was_masked(
+    store: MemoryStore, etags: dict[str, str | None], manifest: Manifest
+) -> None:
+    """Rows and buckets of the objects add up to the version's."""
+    with pytest.raises(IntegrityError, match="were masked"):
+        check_listing(store, manifest, etags=etags)
