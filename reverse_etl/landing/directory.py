@@ -41,7 +41,8 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
-        self._made: set[Path] = set()
+        self._folder = str(self._root)
+        self._made: set[str] = set()
         self._made_lock = threading.Lock()
         # Names no other writer has, whichever machine it runs on.
         self._own = secrets.token_hex(6)
@@ -75,7 +76,7 @@ class DirectoryStore:
                 os.link(temporary, path)
             except FileExistsError:
                 with self._locked(name):
-                    temporary.replace(path)
+                    Path(temporary).replace(path)
 
     def put_if_absent(self, name: str, body: bytes) -> str:
         """Create an object, or raise `ConflictError`."""
@@ -85,7 +86,7 @@ class DirectoryStore:
                 os.link(temporary, path)
             except FileExistsError:
                 raise ConflictError(f"Object '{name}' exists already.") from None
-            _sync_folder(path.parent)
+            _sync_folder(_parent_of(path))
         return compute_etag(body)
 
     def put_if_match(self, name: str, body: bytes, *, etag: str) -> str:
@@ -93,14 +94,14 @@ class DirectoryStore:
         path = self._path(name)
         with _mapped(name), self._locked(name):
             try:
-                found = compute_etag(path.read_bytes())
+                found = compute_etag(_read(path))
             except _ABSENT:
                 found = None
             if found != etag:
                 raise ConflictError(f"Object '{name}' was changed or removed meanwhile.")
             with self._written(path, body, durable=True) as temporary:
-                temporary.replace(path)
-                _sync_folder(path.parent)
+                Path(temporary).replace(path)
+                _sync_folder(_parent_of(path))
         return compute_etag(body)
 
     def get(self, name: str) -> bytes:
@@ -108,7 +109,7 @@ class DirectoryStore:
         path = self._path(name)
         with _mapped(name):
             try:
-                return path.read_bytes()
+                return _read(path)
             except _ABSENT:
                 raise NotFoundError(f"There is no object '{name}' in {self.location}.") from None
 
@@ -143,7 +144,7 @@ class DirectoryStore:
         """Remove objects; absent ones are no error. Folders left empty go too."""
         parents = set()
         for name in names:
-            path = self._path(name)
+            path = Path(self._path(name))
             with _mapped(name):
                 if path.is_file():
                     with self._locked(name):
@@ -171,8 +172,9 @@ class DirectoryStore:
                 self._remove_empty(path.parent)
         return swept
 
-    def _path(self, name: str) -> Path:
-        return self._root.joinpath(*check_name(name).split("/"))
+    def _path(self, name: str) -> str:
+        # Text, here and where objects are read and written: a Path costs more than a small file.
+        return f"{self._folder}/{check_name(name)}"
 
     def _walk(self, folder: str, *, temporary: bool = False) -> Iterator[Path]:
         """Every object's file below a folder; or, when asked, what has a temporary name."""
@@ -184,36 +186,39 @@ class DirectoryStore:
                     yield Path(directory, file)
 
     @contextlib.contextmanager
-    def _written(self, path: Path, body: bytes, *, durable: bool = False) -> Iterator[Path]:
+    def _written(self, path: str, body: bytes, *, durable: bool = False) -> Iterator[str]:
         """The body under a temporary name beside `path`; gone afterwards, whatever happens."""
-        temporary = path.parent / f"{_TEMPORARY}{self._own}-{os.getpid()}-{next(self._count)}"
+        folder = _parent_of(path)
+        temporary = f"{folder}/{_TEMPORARY}{self._own}-{os.getpid()}-{next(self._count)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = self._in_folder(path.parent, lambda: os.open(temporary, flags, 0o640))
+        descriptor = self._in_folder(folder, lambda: os.open(temporary, flags, 0o640))
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
+            try:
+                _write(descriptor, body)
                 if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             yield temporary
         finally:
             with contextlib.suppress(OSError):
-                temporary.unlink()
+                os.unlink(temporary)  # noqa: PTH108 - see _path
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Nobody else, in any process, replaces or removes this object meanwhile."""
         # Few files for any number of objects: names that share one only wait for each other.
-        path = self._root / _LOCKS / hashlib.sha256(name.encode()).hexdigest()[:2]
+        folder = f"{self._folder}/{_LOCKS}"
+        path = f"{folder}/{hashlib.sha256(name.encode()).hexdigest()[:2]}"
         flags = os.O_RDWR | os.O_CREAT
-        descriptor = self._in_folder(path.parent, lambda: os.open(path, flags, 0o640))
+        descriptor = self._in_folder(folder, lambda: os.open(path, flags, 0o640))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
 
-    def _in_folder(self, folder: Path, open_file: Callable[[], int]) -> int:
+    def _in_folder(self, folder: str, open_file: Callable[[], int]) -> int:
         """What `open_file` returns, the folder being there."""
         with self._made_lock:
             known = folder in self._made
@@ -221,7 +226,7 @@ class DirectoryStore:
             # Another process may have removed the folder while it was empty.
             with contextlib.suppress(FileNotFoundError):
                 return open_file()
-        descriptor = self._make_and_open(folder, open_file)
+        descriptor = self._make_and_open(Path(folder), open_file)
         with self._made_lock:
             self._made.add(folder)
         return descriptor
@@ -247,8 +252,23 @@ class DirectoryStore:
             except OSError:
                 return  # not empty, or gone already
             with self._made_lock:
-                self._made.discard(folder)
+                self._made.discard(str(folder))
             folder = folder.parent
+
+
+def _parent_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see DirectoryStore._path
+        return file.read()
+
+
+def _write(descriptor: int, body: bytes) -> None:
+    view = memoryview(body)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _measure(path: Path) -> int | None:
@@ -263,7 +283,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir() and not entry.name.startswith(".")
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     """Make a new name durable: a file's own fsync does not cover the directory entry."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

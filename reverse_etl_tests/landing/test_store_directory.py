@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from reverse_etl.errors import NotFoundError, ReverseEtlError, TerminalError, TransientError
+from reverse_etl.landing import directory
 from reverse_etl.landing.directory import DirectoryStore
 from reverse_etl_tests.contracts.store import StoreContract, count_up, run_together, try_create
 
@@ -384,7 +385,7 @@ def test_system_error_is_mapped_by_what_helps(
 
     store = DirectoryStore(root)
     store.put("a", b"")
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(directory, "_read", fail)
 
     with pytest.raises(mapped, match=said) as raised:
         store.get("a")
