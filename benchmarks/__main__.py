@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bigquery
+from benchmarks import bigquery, s3
 from benchmarks.sample import build_benchmark_warehouse
 
 _USUAL_USERS = 50_000
@@ -24,7 +24,11 @@ def main() -> None:
     """Run every benchmark and print the tables; with --json, one JSON object instead."""
     parser = argparse.ArgumentParser(prog="make bench BENCH_ARGS=...")
     parser.add_argument(
-        "part", nargs="?", choices=("all", "sync", "bigquery"), default="all", help="what to run"
+        "part",
+        nargs="?",
+        choices=("all", "sync", "bigquery", "s3"),
+        default="all",
+        help="what to run",
     )
     parser.add_argument("--users", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--formats", nargs="+", default=["json", "parquet"])
@@ -45,11 +49,14 @@ def main() -> None:
 def _run_parts(folder: Path, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     result: dict[str, Any] = {"machine": machine}
-    if arguments.part != "bigquery":
+    if arguments.part in ("all", "sync"):
         result["sync"] = _run_sync(folder, arguments.users, arguments.formats, console)
-    if arguments.part != "sync":
+    if arguments.part in ("all", "bigquery"):
         plan = bigquery.FULL if arguments.part == "bigquery" else bigquery.SHORT
         result["bigquery"] = bigquery.run(folder, plan, console)
+    if arguments.part in ("all", "s3"):
+        landing = s3.FULL if arguments.part == "s3" else s3.SHORT
+        result["s3"] = s3.run(folder, landing, console)
     return result
 
 
@@ -111,6 +118,8 @@ def _print(console: Console, result: dict[str, Any]) -> None:
         _print_sync(console, result["sync"])
     if "bigquery" in result:
         bigquery.print_result(console, result["bigquery"])
+    if "s3" in result:
+        s3.print_result(console, result["s3"])
 
 
 def _print_sync(console: Console, result: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from reverse_etl.runtime import Runtime
 from reverse_etl.settings import Secret, Settings
 from reverse_etl.spec import SyncConfig, build_spec
 
-_DAY = "2026-11-18"
-_NOW = dt.datetime(2026, 11, 19, 6, tzinfo=dt.UTC)
+DAY = "2026-11-18"
+NOW = dt.datetime(2026, 11, 19, 6, tzinfo=dt.UTC)
 
 
 def run_chain(folder: Path, warehouse: Path, *, file_format: str) -> dict[str, Any]:
@@ -38,8 +38,8 @@ def run_chain(folder: Path, warehouse: Path, *, file_format: str) -> dict[str, A
             masking_key=Secret(generate_masking_key("bench")),
             scratch_dir=folder / "scratch",
         )
-        runtime = Runtime(settings=settings, now=lambda: _NOW)
-        partition = spec.partition(_DAY, now=_NOW)
+        runtime = Runtime(settings=settings, now=lambda: NOW)
+        partition = spec.partition(DAY, now=NOW)
         steps: dict[str, Callable[..., Any]] = {
             "extract": extract,
             "masked": mask_and_land,
