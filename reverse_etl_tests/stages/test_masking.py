@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from reverse_etl.errors import (
     IntegrityError,
     PolicyError,
     ReverseEtlError,
+    TerminalError,
     TransientError,
 )
 from reverse_etl.landing import formats
@@ -30,7 +31,8 @@ from reverse_etl.landing.reading import read_groups
 from reverse_etl.landing.store import MemoryStore, compute_etag
 from reverse_etl.landing.sweep import announce_attempt
 from reverse_etl.masking.keys import generate_masking_key
-from reverse_etl.model import Landed, MaskedReceipt
+from reverse_etl.masking.rules import Redact
+from reverse_etl.model import Landed, MaskedReceipt, Snapshot, Split
 from reverse_etl.runtime import Runtime
 from reverse_etl.settings import AwsIdentity
 from reverse_etl.sources.memory import MemorySource
@@ -279,6 +281,44 @@ def test_hmac_without_key_stops_extract(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="columns 'email' need one"):
         land(build_spec(), runtime)
+
+
+class StuckSource(MemorySource):
+    """Its first split falls silent until reading is stopped; its second breaks."""
+
+    def __init__(self) -> None:
+        super().__init__({QUERY: build_users(500)}, split_rows=250)
+        self._is_silent = threading.Event()
+        self._stopped = threading.Event()
+
+    def read(self, snapshot: Snapshot, split: Split) -> Generator[pa.Table]:
+        del snapshot
+        if split.index == 0:
+            self._is_silent.set()
+            assert self._stopped.wait(timeout=30)
+            return
+        assert self._is_silent.wait(timeout=30)
+        yield from ()
+        raise TransientError("The stream broke.")
+
+    def stop_reading(self) -> None:
+        self._stopped.set()
+
+
+def test_failed_split_ends_the_others(tmp_path: Path) -> None:
+    """A stream that is silent is not waited for when the step has failed already."""
+    with pytest.raises(TransientError, match="The stream broke"):
+        land(build_spec(), build_runtime(tmp_path, source=StuckSource()))
+
+
+def test_rule_that_gives_another_type_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest never says another type than was landed: it is found before a row is read."""
+    monkeypatch.setattr(Redact, "expression", lambda *_: "1::BIGINT")
+
+    with pytest.raises(TerminalError, match="'name' gave another type"):
+        land(build_spec(), build_runtime(tmp_path))
 
 
 class LossyStore(MemoryStore):

@@ -1,7 +1,6 @@
 """A dry run: columns and price of a query, and what is no query for a sync, before anything is paid."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -16,17 +15,6 @@ from reverse_etl.sources.bigquery.source import BigQuerySource
 from reverse_etl_tests.bigquery.server import BigQueryServer
 from reverse_etl_tests.contracts.source import NOW, PARTITION
 from reverse_etl_tests.sources.bigquery.scene import CANARY, build_request, explain_all, open_shop
-
-
-@pytest.fixture
-def source(
-    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
-) -> Iterator[BigQuerySource]:
-    """A source over the shop."""
-    open_shop(bigquery_server)
-    source = BigQuerySource(bigquery_options, now=lambda: NOW)
-    yield source
-    source.close()
 
 
 @pytest.mark.contract

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -24,17 +23,6 @@ pytestmark = pytest.mark.contract
 
 INSERT = r"/jobs$"
 GET = r"/jobs/reverse_etl"
-
-
-@pytest.fixture
-def source(
-    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
-) -> Iterator[BigQuerySource]:
-    """A source over the shop."""
-    open_shop(bigquery_server)
-    source = BigQuerySource(bigquery_options, now=lambda: NOW)
-    yield source
-    source.close()
 
 
 def count_billed(server: BigQueryServer) -> int:

@@ -24,17 +24,6 @@ from reverse_etl_tests.sources.bigquery.scene import (
 pytestmark = pytest.mark.contract
 
 
-@pytest.fixture
-def source(
-    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
-) -> Iterator[BigQuerySource]:
-    """A source over the shop."""
-    open_shop(bigquery_server)
-    source = BigQuerySource(bigquery_options, now=lambda: NOW)
-    yield source
-    source.close()
-
-
 class TestBigQuerySource(SourceContract):
     """A query job, a staging table, a read session."""
 

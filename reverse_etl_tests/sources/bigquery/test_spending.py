@@ -33,17 +33,6 @@ Measure = Callable[..., Spending]
 
 
 @pytest.fixture
-def source(
-    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
-) -> Iterator[BigQuerySource]:
-    """A source over the shop."""
-    open_shop(bigquery_server)
-    source = BigQuerySource(bigquery_options, now=lambda: NOW)
-    yield source
-    source.close()
-
-
-@pytest.fixture
 def measure(bigquery_options: BigQueryOptions) -> Iterator[Measure]:
     """What `people` have spent, at a price of 5 USD."""
     connection = Connection(bigquery_options, retry_seconds=0.2)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from reverse_etl.sources.bigquery.source import BigQuerySource
 from reverse_etl.sources.bigquery.staging import Staging
 from reverse_etl_tests.bigquery.server import USER, BigQueryServer
 from reverse_etl_tests.contracts.source import NOW
-from reverse_etl_tests.sources.bigquery.scene import build_request, open_shop
+from reverse_etl_tests.sources.bigquery.scene import build_request
 
 pytestmark = pytest.mark.contract
 
@@ -30,17 +29,6 @@ def check(options: BigQueryOptions, *, account: str | None = USER, **changes: An
         Staging(connection, chosen).check(account=account)
     finally:
         connection.close()
-
-
-@pytest.fixture
-def source(
-    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
-) -> Iterator[BigQuerySource]:
-    """A source over the shop."""
-    open_shop(bigquery_server)
-    source = BigQuerySource(bigquery_options, now=lambda: NOW)
-    yield source
-    source.close()
 
 
 def test_dataset_of_owners_and_the_pipeline_passes(

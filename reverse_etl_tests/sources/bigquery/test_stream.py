@@ -14,6 +14,7 @@ from reverse_etl.errors import (
     TransientError,
 )
 from reverse_etl.sources.bigquery.options import BigQueryOptions
+from reverse_etl.sources.bigquery.reading import StorageReader
 from reverse_etl_tests.bigquery.faults import StreamAction
 from reverse_etl_tests.bigquery.server import BigQueryServer
 from reverse_etl_tests.sources.bigquery.readers import (
@@ -219,6 +220,35 @@ def test_missing_permission_is_named(
     assert "roles/bigquery.dataViewer" in caught.value.message
 
 
+def wait_until_full(reader: StorageReader) -> None:
+    """Return when no stream is waited for: then none can be taken for silent."""
+    deadline = time.monotonic() + 10
+    while any(watch._since is not None for watch in reader._watchdog._watches):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_silent_stream_ends_when_reading_is_stopped(
+    bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
+) -> None:
+    """A run that is cancelled waits for no stream: what was read so far is all there is."""
+    snapshot = pin_table(bigquery_server, build_rows(ROWS))
+    bigquery_server.streams.rows_per_message = 100
+    bigquery_server.streams.count = 1
+    fault = bigquery_server.faults.stream(action="stall", after_rows=1000, times=None)
+
+    with open_reader(bigquery_options, in_flight_bytes=20_000) as reader:
+        (split,) = reader.plan(snapshot, table_path(bigquery_server))
+        tables = reader.read(snapshot, split)
+        first = next(tables).num_rows
+        reader.stop()
+        rest = sum(table.num_rows for table in tables)
+
+    fault.release()
+    assert first + rest <= 1000
+    assert list_offsets(bigquery_server) == [0]
+
+
 def test_slow_reader_is_no_stalled_stream(
     bigquery_server: BigQueryServer, bigquery_options: BigQueryOptions
 ) -> None:
@@ -227,12 +257,11 @@ def test_slow_reader_is_no_stalled_stream(
     bigquery_server.streams.rows_per_message = 100
     bigquery_server.streams.count = 1
 
-    with open_reader(bigquery_options, stall_seconds=1.0, in_flight_bytes=20_000) as reader:
+    with open_reader(bigquery_options, in_flight_bytes=20_000) as reader:
         (split,) = reader.plan(snapshot, table_path(bigquery_server))
         tables = reader.read(snapshot, split)
         rows = next(tables).num_rows
-        bigquery_server.faults.stream(times=None)
-        time.sleep(1.3)
+        wait_until_full(reader)
         rows += sum(table.num_rows for table in tables)
 
     assert rows == ROWS
