@@ -97,6 +97,15 @@ class SnapshotConfig(_Config):
     )
 
 
+class RetentionConfig(_Config):
+    """How long landed days stay."""
+
+    days: int = Field(ge=1, description="Days younger than this stay.")
+    versions: int = Field(
+        default=3, ge=1, description="So many of the newest landed days stay, whatever their age."
+    )
+
+
 class LandingConfig(_Config):
     """How a version lies in the object store."""
 
@@ -117,6 +126,10 @@ class LandingConfig(_Config):
         description="How what was landed is proved. read_back: every byte is read again; checksum: the store "
         "checks the SHA-256 of each object and lists what it has. By default read_back, and checksum where "
         "reading would cross clouds. A directory is always read back.",
+    )
+    retention: RetentionConfig | None = Field(
+        default=None,
+        description="Landed days beyond it are removed; what readers see never is. Without one all stay.",
     )
 
 

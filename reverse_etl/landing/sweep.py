@@ -74,12 +74,16 @@ def sweep_replaced(
         except NotFoundError:
             continue  # an attempt under way, or one that sweep_attempts buries
         if now - max(committed_at, replaced_at) >= dt.timedelta(days=keep_days):
-            announce_attempt(store, sync, version)
-            # Without its manifest it is an attempt like any dead one: the next sweep goes on from
-            # here.
-            store.delete([manifest_name(sync, version)])
-            swept += _bury(store, sync, version, age=dt.timedelta(0), now=now)
+            swept += remove_version(store, sync, version, now=now)
     return swept
+
+
+def remove_version(store: ObjectStore, sync: str, version: str, *, now: dt.datetime) -> int:
+    """Remove a committed version that nobody needs; 1, or 0 when nothing was left of it."""
+    announce_attempt(store, sync, version)
+    # Without its manifest it is an attempt like any dead one: the next sweep goes on from here.
+    store.delete([manifest_name(sync, version)])
+    return _bury(store, sync, version, age=dt.timedelta(0), now=now)
 
 
 def _bury(

@@ -26,6 +26,7 @@ from reverse_etl.landing.layout import (
 )
 from reverse_etl.landing.manifest import encode_manifest
 from reverse_etl.landing.plan import LandingPlan, compute_landing_fingerprint, plan_landing
+from reverse_etl.landing.retention import Retention, sweep_old_days
 from reverse_etl.landing.sweep import (
     announce_attempt,
     retract_attempt,
@@ -258,14 +259,18 @@ def _commit(runtime: Runtime, manifest: Manifest) -> Landed:
 
 
 def _sweep(spec: SyncSpec, partition: Partition, runtime: Runtime) -> int:
-    """Remove what dead runs of the sync left, and what a later version of this day replaced."""
+    """Remove what dead runs left, what a later version of this day replaced, and days that are too old."""
     now, store = runtime.now(), runtime.store
     seconds = runtime.settings.sweep_age_seconds
     store.sweep_unfinished(
         day_prefix(spec.name, partition.key), older_than_seconds=seconds, now=now.timestamp()
     )
-    return sweep_attempts(
-        store, spec.name, older_than=dt.timedelta(seconds=seconds), now=now
-    ) + sweep_replaced(
+    swept = sweep_attempts(store, spec.name, older_than=dt.timedelta(seconds=seconds), now=now)
+    swept += sweep_replaced(
         store, spec.name, partition.key, keep_days=runtime.settings.keep_days, now=now
     )
+    retention = spec.config.landing.retention
+    if retention is not None:
+        limits = Retention(days=retention.days, versions=retention.versions)
+        swept += sweep_old_days(store, spec.name, retention=limits, spare=partition.key, now=now)
+    return swept
