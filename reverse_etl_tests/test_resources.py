@@ -2,10 +2,12 @@
 
 import dagster as dg
 import pytest
+from botocore.exceptions import ClientError
 
 from reverse_etl.errors import ConfigError
-from reverse_etl.resources import RuntimeResource, build_resources
+from reverse_etl.resources import AwsResource, RuntimeResource, build_resources
 from reverse_etl.settings import Profile
+from reverse_etl_tests.cli.aws_cloud import PREFIX, open_cloud
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,29 @@ def test_cloud_profile_adds_clients_without_credentials() -> None:
     assert isinstance(resources["s3"], S3Resource)
     assert resources["bigquery"].gcp_credentials is None
     assert resources["s3"].aws_secret_access_key is None
+
+
+def test_clients_have_the_identity_of_the_landing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asset's own S3 client is the role that lands; it writes where that may, and nowhere else."""
+    with open_cloud() as cloud:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/canary")
+        s3 = build_resources(Profile.CLOUD)["s3"].get_client()
+
+        s3.put_object(Bucket=cloud.s3.bucket, Key=f"{PREFIX}/mine", Body=b"1")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=cloud.s3.bucket, Key="others/mine", Body=b"1")
+
+        assert cloud.s3.objects[f"{PREFIX}/mine"].body == b"1"
+        assert len(cloud.scene.sts.session_names) == 1
+
+
+def test_client_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a role there is no client, whatever keys lie around."""
+    monkeypatch.setenv("REVERSE_ETL_S3_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "canary")
+
+    with pytest.raises(ConfigError, match="AWS_ACCESS_KEY_ID is set"):
+        AwsResource().build_session()
 
 
 def test_step_gets_the_resource_it_is_given() -> None:

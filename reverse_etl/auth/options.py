@@ -8,8 +8,10 @@ from pathlib import Path
 class GoogleOidc:
     """Google's identity of this process, exchanged at STS for a session of `role_arn`.
 
-    `session_name` stands in AWS' logs: no personal data. `refuse_key_file` refuses a service
-    account's stored private key as application default credentials.
+    `session_name` stands in AWS' logs: no personal data. `credentials_file` is what
+    GOOGLE_APPLICATION_CREDENTIALS names, None if it is unset: google-auth reads the variable itself, and
+    here it is seen to that the file will do. `refuse_key_file` refuses a service account's stored
+    private key.
     """
 
     role_arn: str
@@ -20,6 +22,7 @@ class GoogleOidc:
     endpoint_url: str | None = None
     ca_file: Path | None = None
     cache_dir: Path | None = None
+    credentials_file: Path | None = None
     refuse_key_file: bool = True
 
 

@@ -104,12 +104,17 @@ def _add_syncs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    _add_command(
+    command = _add_command(
         commands,
         "doctor",
         "say whether a run could succeed, before it is tried",
         "Examines packages, settings, syncs, masking key, source, store and Redis in this order, and "
         "says what to do about what fails. Only a probe object is written, and removed.",
+    )
+    command.add_argument(
+        "--auth",
+        action="store_true",
+        help="examine the way to AWS alone, step by step, and print the policies that it takes",
     )
 
 

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from reverse_etl.cli.doctor import declared, machine, outside
+from reverse_etl.cli.doctor.auth import SESSION, examine_auth, uses_aws
 from reverse_etl.cli.doctor.bigquery import JOBS, examine_bigquery, uses_bigquery
 from reverse_etl.cli.doctor.checkup import Checkup, Finding
+from reverse_etl.cli.doctor.prescription import Prescription
 from reverse_etl.cli.workspace import find_defs_folder
 from reverse_etl.runtime import Runtime
 from reverse_etl.settings import Settings
@@ -22,14 +24,19 @@ _MAX_WIDTH = 120
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run every step; exit code 1 when one failed."""
-    checkup = examine(find_defs_folder(arguments.defs))
+    """Run every step, or those about AWS; exit code 1 when one failed."""
+    prescription = None
+    if arguments.auth:
+        checkup, prescription = examine_auth_alone()
+    else:
+        checkup = examine(find_defs_folder(arguments.defs))
     if arguments.json:
-        steps = [asdict(finding) for finding in checkup.findings]
-        print(json.dumps({"passed": not checkup.has_failed, "steps": steps}))
+        print(json.dumps(_build_document(checkup, prescription)))
     else:
         width = min(_MAX_WIDTH, shutil.get_terminal_size().columns)
         print(render_findings(checkup.findings, width=width))
+        if prescription is not None:
+            print(f"\n{prescription.render()}")
     return 1 if checkup.has_failed else 0
 
 
@@ -50,6 +57,25 @@ def examine(defs: Path) -> Checkup:
     return checkup
 
 
+def examine_auth_alone() -> tuple[Checkup, Prescription | None]:
+    """The settings and the steps about AWS; None where the settings cannot be read."""
+    checkup, prescription = Checkup(), None
+    loaded: list[Runtime] = []
+    checkup.run("settings", partial(_load_settings, loaded))
+    for runtime in loaded:
+        with contextlib.closing(runtime):
+            prescription = examine_auth(checkup, runtime)
+    return checkup, prescription
+
+
+def _build_document(checkup: Checkup, prescription: Prescription | None) -> dict[str, object]:
+    steps = [asdict(finding) for finding in checkup.findings]
+    document: dict[str, object] = {"passed": not checkup.has_failed, "steps": steps}
+    if prescription is not None:
+        document["policies"] = prescription.as_document()
+    return document
+
+
 def _load_settings(loaded: list[Runtime]) -> str:
     settings = Settings.load()
     loaded.append(Runtime(settings=settings))
@@ -64,7 +90,10 @@ def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runt
     for name, spec in specs.items():
         needs = [JOBS] if uses_bigquery(spec, runtime) else []
         checkup.run(f"source: {name}", partial(outside.examine_source, spec, runtime), needs=needs)
-    checkup.run("store", partial(outside.examine_store, runtime))
+    if uses_aws(runtime):
+        examine_auth(checkup, runtime)
+    needs = [SESSION] if uses_aws(runtime) else []
+    checkup.run("store", partial(outside.examine_store, runtime), needs=needs)
     checkup.run("embedded redis", partial(machine.examine_embedded_redis, settings))
     checkup.run("redis", partial(outside.examine_redis, runtime))
 
