@@ -19,7 +19,6 @@ from reverse_etl.landing.grouping import Bucket
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
 from reverse_etl.landing.sameness import are_same_tables
-from reverse_etl.landing.spill import LINE
 from reverse_etl.model import LandedObject
 
 # ISA-L's level 1: half the time of level 2 for a tenth more bytes, on records like ours.
@@ -40,8 +39,7 @@ def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
     """
     if plan.file_format == "parquet":
         return _encode_parquet(plan, buckets)
-    chunks = [piece.column(LINE).chunks for bucket in buckets for piece in bucket.pieces]
-    texts = [text_of(lines) for (lines,) in chunks]
+    texts = [text_of(piece.column(0)) for bucket in buckets for piece in bucket.pieces]
     # Nearly always one piece: only the buckets at a batch's edges have two.
     plain = texts[0] if len(texts) == 1 else b"".join(texts)
     if plan.compression == "none":
@@ -189,9 +187,9 @@ def _parquet_codec(plan: LandingPlan) -> Literal["zstd", "none"]:
     return "none" if plan.compression == "none" else "zstd"
 
 
-def _landed(piece: pa.Table, schema: pa.Schema) -> pa.Table:
+def _landed(piece: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     with guarded("encoding landed rows"), refused_by_value():
-        return piece.select(schema.names).cast(schema)
+        return pa.Table.from_batches([piece]).select(schema.names).cast(schema)
 
 
 def _decode_parquet(body: bytes, engine: Engine) -> Iterator[pa.Array]:

@@ -7,16 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reverse_etl.landing.spill import BUCKET, KEY
+from reverse_etl.landing.spill import BUCKET, KEY, LINE
 
 
 @dataclass(slots=True)
 class Bucket:
-    """One bucket's records: slices of the batches that held them, in order. May be empty."""
+    """One bucket's records: slices of the batches that held them, in order. May be empty.
+
+    They have what is landed, and nothing else: for JSON the lines, else the landed columns.
+    """
 
     number: int
     rows: int = 0
-    pieces: list[pa.Table] = field(default_factory=list)
+    pieces: list[pa.RecordBatch] = field(default_factory=list)
 
 
 class DuplicateCounter:
@@ -54,11 +57,16 @@ def cut_buckets(
         current = Bucket(current.number + 1)
 
 
-def _cut_batch(batch: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+def _cut_batch(batch: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:
     numbers = batch.column(BUCKET).to_numpy()
     if len(numbers) == 0:
         return
+    # Cut as one record batch, of no column more than is needed: there are as many cuts as buckets.
+    landed = (
+        batch.select([LINE]) if LINE in batch.column_names else batch.drop_columns([BUCKET, KEY])
+    )
+    (whole,) = landed.combine_chunks().to_batches()
     starts = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
     ends = np.append(starts[1:], len(numbers))
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        yield int(numbers[start]), batch.slice(start, end - start)
+        yield int(numbers[start]), whole.slice(start, end - start)

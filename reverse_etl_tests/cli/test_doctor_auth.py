@@ -446,7 +446,7 @@ def test_denied_key_fails_the_put_and_is_granted_in_the_policy(
     monkeypatch.setenv("REVERSE_ETL_S3_ENCRYPTION", "aws:kms")
     monkeypatch.setenv("REVERSE_ETL_S3_KMS_KEY_ID", key)
     passed = walk(cloud, "--json").document
-    cloud.s3.permissions.denied_kms_keys.add(key)
+    cloud.s3.permissions.deny_kms(key)
 
     denied = walk(cloud, "--json").document
 

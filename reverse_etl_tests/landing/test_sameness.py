@@ -48,9 +48,9 @@ def test_tables_are_the_same_only_if_their_values_are(
     one: list[object], other: list[object]
 ) -> None:
     """The answer is that of comparing the values as they print, which tells -0.0 from 0.0."""
-    same = are_same_tables(build_table(one, NESTED), build_table(other, NESTED))
+    left, right = build_table(one, NESTED), build_table(other, NESTED)
 
-    assert same == (repr(one) == repr(other))
+    assert are_same_tables(left, right) == (repr(left.to_pylist()) == repr(right.to_pylist()))
 
 
 @pytest.mark.parametrize(

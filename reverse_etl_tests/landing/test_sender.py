@@ -25,7 +25,7 @@ class BusyStore(MemoryStore):
         self._met = threading.Barrier(together)
         self._lock = threading.Lock()
         self.under_way = self.most = self.begun = 0
-        self.refused: str | None = None
+        self.refused: set[str] = set()
 
     @property
     def concurrency(self) -> int:
@@ -38,7 +38,7 @@ class BusyStore(MemoryStore):
             self.most = max(self.most, self.under_way)
         try:
             self._met.wait(timeout=10)
-            if name == self.refused:
+            if name in self.refused:
                 raise TransientError("The store is away.")
             return super().put(name, body, metadata=metadata)
         finally:
@@ -97,7 +97,7 @@ def test_body_over_the_budget_goes_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_is_begun_after_a_failure() -> None:
     """Who sends next hears what went wrong; what waited in line is not written."""
     store = BusyStore(concurrency=2, together=2)
-    store.refused = "0001"
+    store.refused = {"0001"}
 
     with pytest.raises(TransientError, match="is away"), open_sender(store) as opened:
         send_all(opened, 100)
@@ -108,7 +108,7 @@ def test_nothing_is_begun_after_a_failure() -> None:
 def test_sender_that_waits_hears_of_a_failure() -> None:
     """A thread that waits for room is woken by the error, not left waiting."""
     store = BusyStore(concurrency=2, together=3)
-    store.refused = "0000"
+    store.refused = {"0000", "0001"}
 
     def wait_for_room() -> None:
         first = send_all(opened, 2)
