@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from reverse_etl.auth.options import AuthOptions, GoogleOidc, StaticKeys, TaskRole
 from reverse_etl.errors import ConfigError
-from reverse_etl.landing.s3.options import S3Options
-from reverse_etl.settings import AwsIdentity, Profile, Settings
+from reverse_etl.landing.s3.options import ENCRYPTION_VARIABLES, S3Options
+from reverse_etl.settings import AwsIdentity, Profile, Settings, find_set
 from reverse_etl.sources.bigquery.options import BigQueryOptions, Prices
 
 _MIB = 1 << 20
@@ -65,6 +65,12 @@ def build_store_options(settings: Settings) -> S3Options | Path:
         raise ConfigError(
             "REVERSE_ETL_S3_KMS_KEY_ID is set and REVERSE_ETL_S3_ENCRYPTION is not aws:kms: the key would "
             "not be used. Set both, or neither."
+        )
+    overruling = find_set(ENCRYPTION_VARIABLES)
+    if overruling:
+        raise ConfigError(
+            f"{', '.join(overruling)} would change how objects are encrypted. Unset it, and say what is "
+            "meant by REVERSE_ETL_S3_ENCRYPTION and REVERSE_ETL_S3_KMS_KEY_ID."
         )
     return S3Options(
         bucket=parts.netloc,

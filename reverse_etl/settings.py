@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -381,6 +381,11 @@ def load_profile(environment: Mapping[str, str] | None = None) -> Profile:
         raise ConfigError(
             f"REVERSE_ETL_PROFILE is {text!r}; it can be: {', '.join(Profile)}."
         ) from None
+
+
+def find_set(names: Iterable[str]) -> list[str]:
+    """Which of these variables, of others, are set: their names, never what they hold."""
+    return [name for name in names if name in os.environ]
 
 
 def child_environment(overrides: Mapping[str, str | None]) -> dict[str, str]:

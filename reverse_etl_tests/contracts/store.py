@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from reverse_etl.errors import ConflictError, NotFoundError, TerminalError
-from reverse_etl.landing.store import ObjectStore, StoredObject, find
+from reverse_etl.landing.store import ObjectStore, find
 
 REFUSED_NAMES = {
     "empty": "",
@@ -34,6 +34,11 @@ TAKEN_NAMES = [
     "back\\slash/and!mark",
     "b" * 255,
     "trailing.dot.",
+    " spaces around / everywhere ",
+    "a=b&c;d:e@f,g$h'i(j)*k~l",
+    'quotes"and<angles>[brackets]{braces}|^`',
+    "hash#question?percent%2Fslash%zz",
+    "e\u0301 and \u00e9",
 ]
 
 
@@ -149,6 +154,31 @@ class StoreContract:
         assert find(store, "a") == (b"2", replaced)
         assert replaced != created
 
+    def test_put_returns_the_etag(self, store: ObjectStore) -> None:
+        """A put returns the etag that a read shows (or none where it costs), for a compare-and-set."""
+        etag = store.put("a", b"1")
+        shown = store.get_with_etag("a")[1]
+
+        assert etag in ([shown] if store.keeps_checksums else [shown, None])
+        store.put_if_match("a", b"2", etag=shown)
+        assert store.get("a") == b"2"
+
+    @pytest.mark.parametrize("etag", ["", "x", '"x"', "a b", "é", "a\nb", '"' + "0" * 32 + '"'])
+    def test_etag_of_nothing_matches_nothing(self, store: ObjectStore, etag: str) -> None:
+        """Whatever stands where an etag belongs, what does not name the bytes loses."""
+        store.put("a", b"1")
+
+        with pytest.raises(ConflictError, match="'a'"):
+            store.put_if_match("a", b"2", etag=etag)
+        assert store.get("a") == b"1"
+
+    def test_put_takes_metadata(self, store: ObjectStore) -> None:
+        """What is said of an object for people changes neither its bytes nor that it is replaced."""
+        store.put("a", b"1", metadata={"run-id": "7f3a", "sha256": "0" * 64, "empty": ""})
+        store.put("a", b"2", metadata={})
+
+        assert store.get("a") == b"2"
+
     def test_put_if_absent_leaves_what_is_there(self, store: ObjectStore) -> None:
         """The second to create loses, even with equal bytes, and changes nothing."""
         store.put_if_absent("a", b"1")
@@ -192,12 +222,21 @@ class StoreContract:
         for name in names:
             store.put(name, name.encode())
 
-        expected = sorted((name for name in names if name.startswith("s/a")), key=str.encode)
-        assert list(store.list_objects("s/a")) == [
-            StoredObject(name=name, bytes=len(name.encode())) for name in expected
-        ]
-        assert [item.name for item in store.list_objects("s/a/")] == ["s/a/x"]
-        assert [item.name for item in store.list_objects("")] == sorted(names, key=str.encode)
+        for prefix in ("s/a", "s/a/", "s/a/x", "s/", "s", "sa", "", "s/a-xx"):
+            found = sorted((name for name in names if name.startswith(prefix)), key=str.encode)
+            assert [(item.name, item.bytes) for item in store.list_objects(prefix)] == [
+                (name, len(name.encode())) for name in found
+            ]
+
+    def test_listing_tells_the_etags(self, store: ObjectStore) -> None:
+        """Where a listing tells etags, they are those that a read shows; a store of checksums tells them."""
+        store.put("a", b"1")
+        store.put_if_absent("b", b"2")
+
+        listed = {item.name: item.etag for item in store.list_objects("")}
+
+        shown = {name: store.get_with_etag(name)[1] for name in ("a", "b")}
+        assert listed in ([shown] if store.keeps_checksums else [shown, dict.fromkeys("ab")])
 
     @pytest.mark.parametrize("prefix", ["nothing", "nothing/", "a/b/"])
     def test_listing_of_nothing_is_empty(self, store: ObjectStore, prefix: str) -> None:

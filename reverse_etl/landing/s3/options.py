@@ -3,6 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Variables of the client's own that choose how objects are encrypted, and cannot be overruled.
+ENCRYPTION_VARIABLES = (
+    "AWS_SERVER_SIDE_ENCRYPTION",
+    "AWS_SSE_KMS_KEY_ID",
+    "AWS_SSE_BUCKET_KEY_ENABLED",
+    "AWS_SSE_CUSTOMER_KEY_BASE64",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Options:
@@ -20,4 +28,4 @@ class S3Options:
     ca_file: Path | None = None
     encryption: str | None = None
     kms_key_id: str | None = None
-    concurrency: int = 64
+    concurrency: int = 100
