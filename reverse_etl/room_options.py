@@ -141,8 +141,8 @@ def _refuse_stored_keys(settings: Settings) -> None:
     if found:
         raise ConfigError(
             f"{', '.join(found)} is set, and REVERSE_ETL_AWS_IDENTITY is {settings.aws_identity.value}, "
-            "which uses no stored key. Take the key out of the environment; or, for a server of your own, say "
-            "so: REVERSE_ETL_AWS_IDENTITY=static_keys."
+            "which uses no stored key. Take the key out of the environment; or, for a server of your own, "
+            "say so: REVERSE_ETL_AWS_IDENTITY=static_keys."
         )
 
 

@@ -6,7 +6,7 @@ back and ordered. The order within a bucket is that of the key's bytes.
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
@@ -40,10 +40,11 @@ _MOST_BATCH_ROWS = 32_768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What one batch brought: its line sum, and how many of its keys are NULL."""
+    """What one batch brought: its line sum, how many of its keys are NULL, and what was watched."""
 
     lines: LineSum
     null_keys: int
+    watched: pa.Table
 
 
 @dataclass(slots=True)
@@ -83,18 +84,30 @@ class Spill:
         self._schema: pa.Schema | None = None
         self._lock = threading.Lock()
 
-    def add(self, cursor: Engine, masked: str, parameters: dict[str, Any]) -> Added:
-        """Encode and keep masked rows: those of the query `masked`, run here in one pass with encoding."""
+    def add(
+        self,
+        cursor: Engine,
+        masked: str,
+        parameters: dict[str, Any],
+        *,
+        watch: Mapping[str, str] | None = None,
+    ) -> Added:
+        """Encode and keep masked rows: those of the query `masked`, run here in one pass with encoding.
+
+        `watch` is SQL over the masked columns, by name: computed in that pass too, and not kept.
+        """
+        items = {KEY: self._key, LINE: self._record, **(watch or {})}
+        selected = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in items.items())
         with guarded("masking and encoding"), refused_by_value():
             encoded = cursor.sql(
-                f"SELECT {self._key} AS {quote_identifier(KEY)}, {self._record} "
-                f"AS {quote_identifier(LINE)}{self._payload(', *')} FROM ({masked})",
-                params=parameters,
+                f"SELECT {selected}{self._payload(', *')} FROM ({masked})", params=parameters
             ).to_arrow_table()
-            added = self._look_at(cursor, encoded)
-            if not added.null_keys:
+            watched = encoded.select(list(watch or {}))
+            encoded = encoded.drop_columns(watched.column_names)
+            lines, null_keys = self._look_at(cursor, encoded)
+            if not null_keys:
                 self._keep(encoded)
-        return added
+        return Added(lines=lines, null_keys=null_keys, watched=watched)
 
     def read_ordered(self, *, row_bytes: float) -> Generator[pa.Table]:
         """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
@@ -111,12 +124,12 @@ class Spill:
         """`text` where the landed columns themselves are kept, nothing where the line is enough."""
         return "" if self._is_json else text
 
-    def _look_at(self, cursor: Engine, encoded: pa.Table) -> Added:
+    def _look_at(self, cursor: Engine, encoded: pa.Table) -> tuple[LineSum, int]:
         line = quote_identifier(LINE)
         cursor.register("lines", encoded.select([LINE]))
         row = fetch_row(cursor, f"SELECT {sum_columns(line)} FROM lines")
         cursor.unregister("lines")
-        return Added(lines=sum_from_row(row), null_keys=encoded.column(KEY).null_count)
+        return sum_from_row(row), encoded.column(KEY).null_count
 
     def _keep(self, encoded: pa.Table) -> None:
         """Put each record into the part of its bucket."""

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.masking.apply import Mask, check_types, open_masked
+from reverse_etl.masking.inspector import Inspector
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
@@ -61,7 +62,8 @@ class _Tally:
 class LandingStage:
     """One attempt at one version, from its snapshot to objects that were proved.
 
-    `read_back` says how (`landing.proof`); `metadata` goes with every object. `seconds` fills as
+    `read_back` says how (`landing.proof`); `metadata` goes with every object; `inspect` makes what looks
+    at the masked rows before any is written. `seconds` fills as
     mask, land and prove end.
     """
 
@@ -72,9 +74,11 @@ class LandingStage:
         source: Source,
         read_back: bool,
         metadata: Mapping[str, str],
+        inspect: Callable[[], Sequence[Inspector]] = tuple,
         report: Report,
     ) -> None:
         self._runtime = runtime
+        self._inspect = inspect
         self._read_back = read_back
         self._metadata = metadata
         self._source = source
@@ -117,8 +121,11 @@ class LandingStage:
                 ),
                 row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
             )
-            tally = self._mask(snapshot, mask, spill, engine)
+            inspectors = self._inspect()  # anew each time: rows that are read again are seen again
+            tally = self._mask(snapshot, mask, spill, engine, inspectors=inspectors)
             _check_tally(tally, snapshot)
+            for inspector in inspectors:
+                inspector.conclude()
             return self._write(plan, spill, tally, Witness(engine.cursor(), plan))
 
     def prove(self, manifest: Manifest, *, content: LandedContent) -> None:
@@ -128,8 +135,17 @@ class LandingStage:
         meter.add(rows=manifest.rows, bytes=manifest.bytes)
         self.seconds["prove"] = meter.finish()
 
-    def _mask(self, snapshot: Snapshot, mask: Mask, spill: Spill, engine: Engine) -> _Tally:
+    def _mask(
+        self,
+        snapshot: Snapshot,
+        mask: Mask,
+        spill: Spill,
+        engine: Engine,
+        *,
+        inspectors: Sequence[Inspector],
+    ) -> _Tally:
         tally = _Tally()
+        watch = {name: sql for each in inspectors for name, sql in each.items.items()}
         meter = Meter(stage="mask", report=self._report, rows_total=snapshot.rows)
         stop = threading.Event()
 
@@ -144,8 +160,10 @@ class LandingStage:
                     if stop.is_set():
                         return
                     with open_masked(cursor, mask, batch) as masked:
-                        added = spill.add(cursor, masked.query, masked.parameters)
+                        added = spill.add(cursor, masked.query, masked.parameters, watch=watch)
                     tally.add(added)
+                    for inspector in inspectors:
+                        inspector.see(cursor, added.watched.select(list(inspector.items)))
                     meter.add(rows=added.lines.rows, bytes=added.lines.bytes)
                     rows += added.lines.rows
                     del batch, masked  # or each thread holds them while it waits for the next
