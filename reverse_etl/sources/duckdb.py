@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ _BATCH_ROWS = 61_440
 _BATCH_BYTES = 16 << 20
 # Read so few at a time that even very wide rows fit, and joined up to the bounds above.
 _STEP_ROWS = 2_048
+_READING_SHARE = 3
 _TABLE = "pinned"
 # Names of databases that no schema of a warehouse has: DuckDB calls `x.y` ambiguous when `x` is both.
 _WAREHOUSE = "reverse_etl_warehouse"
@@ -50,6 +52,8 @@ class DuckDBSource:
         self._files = SnapshotFiles(self._path.with_name(self._path.name + _SNAPSHOTS))
         self._memory_limit_bytes = memory_limit_bytes
         self._threads = threads
+        self._readers: dict[str, duckdb.DuckDBPyConnection] = {}
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"DuckDBSource({self._path.name!r})"
@@ -134,10 +138,7 @@ class DuckDBSource:
         # rowid counts from 0 without gaps in a table that was written once and never changed.
         query = f"SELECT {columns} FROM {_TABLE} WHERE rowid >= $first AND rowid < $end"
         first, end = split.token["first_row"], split.token["end_row"]
-        path = self._files.path(snapshot.snapshot_id)
-        with self._connect(threads=1) as connection, guarded("reading the snapshot"):
-            connection.execute(f"ATTACH {quote_literal(str(path))} AS {_SNAPSHOT} (READ_ONLY)")
-            connection.execute(f"USE {_SNAPSHOT}")
+        with self._reading(snapshot) as connection, guarded("reading the snapshot"):
             rows = connection.sql(query, params={"first": first, "end": end})
             for table in _join_batches(rows.to_arrow_reader(_STEP_ROWS)):
                 yield table.cast(snapshot.schema)
@@ -163,7 +164,11 @@ class DuckDBSource:
         return f"{path.parent.name}/{path.name}"
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Close the snapshots that were read; one that is read again is opened again."""
+        with self._lock:
+            readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            reader.close()
 
     def _run_query(self, request: PinRequest, build: Build) -> int:
         transpiled = transpile_query(request.query, parameters=PARAMETER_NAMES)
@@ -186,6 +191,26 @@ class DuckDBSource:
         return int(counted[0]) if counted else 0
 
     @contextlib.contextmanager
+    def _reading(self, snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A thread's own handle on the snapshot, which is opened once for all of them."""
+        with self._lock:
+            reader = self._readers.get(snapshot.snapshot_id)
+            if reader is None:
+                # What is read once need not stay in memory.
+                reader = self._connect(
+                    threads=1, memory_limit_bytes=self._memory_limit_bytes // _READING_SHARE
+                )
+                path = quote_literal(str(self._files.path(snapshot.snapshot_id)))
+                with guarded("opening the snapshot"):
+                    reader.execute(f"ATTACH {path} AS {_SNAPSHOT} (READ_ONLY)")
+                self._readers[snapshot.snapshot_id] = reader
+            handle = reader.cursor()
+        with contextlib.closing(handle):
+            _set_session(handle)
+            handle.execute(f"USE {_SNAPSHOT}")
+            yield handle
+
+    @contextlib.contextmanager
     def _open_warehouse(
         self, *, spill_folder: Path | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -196,7 +221,9 @@ class DuckDBSource:
                 "`make dev` builds a sample one (then: source .local/dev/environment); or set the "
                 "variable to yours."
             )
-        with self._connect(threads=self._threads, spill_folder=spill_folder) as connection:
+        with contextlib.closing(
+            self._connect(threads=self._threads, spill_folder=spill_folder)
+        ) as connection:
             path = quote_literal(str(self._path))
             try:
                 connection.execute(f"ATTACH {path} AS {_WAREHOUSE} (READ_ONLY)")
@@ -205,29 +232,33 @@ class DuckDBSource:
             connection.execute(f"USE {_WAREHOUSE}")
             yield connection
 
-    @contextlib.contextmanager
     def _connect(
-        self, *, threads: int, spill_folder: Path | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        self,
+        *,
+        threads: int,
+        spill_folder: Path | None = None,
+        memory_limit_bytes: int | None = None,
+    ) -> duckdb.DuckDBPyConnection:
         """A bounded connection. Raw rows may spill into the build's own folder, and nowhere else."""
         connection = duckdb.connect(
             ":memory:",
             config={
                 "threads": threads,
-                "memory_limit": f"{self._memory_limit_bytes}B",
+                "memory_limit": f"{memory_limit_bytes or self._memory_limit_bytes}B",
                 "temp_directory": "" if spill_folder is None else str(spill_folder),
                 "preserve_insertion_order": False,  # else one thread would write the snapshot
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },
         )
-        try:
-            for name, value in SESSION_SETTINGS.items():
-                connection.execute(f"SET {name} = {quote_literal(value)}")
-            connection.execute("SET enable_progress_bar = false")
-            yield connection
-        finally:
-            connection.close()
+        _set_session(connection)
+        return connection
+
+
+def _set_session(connection: duckdb.DuckDBPyConnection) -> None:
+    for name, value in SESSION_SETTINGS.items():
+        connection.execute(f"SET {name} = {quote_literal(value)}")
+    connection.execute("SET enable_progress_bar = false")
 
 
 def _refuse_the_past(as_of: dt.datetime | None) -> None:
