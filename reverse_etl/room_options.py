@@ -66,6 +66,7 @@ def build_store_options(settings: Settings) -> S3Options | Path:
             "REVERSE_ETL_S3_KMS_KEY_ID is set and REVERSE_ETL_S3_ENCRYPTION is not aws:kms: the key would "
             "not be used. Set both, or neither."
         )
+    _refuse_clear_text(settings)
     overruling = find_set(ENCRYPTION_VARIABLES)
     if overruling:
         raise ConfigError(
@@ -82,6 +83,20 @@ def build_store_options(settings: Settings) -> S3Options | Path:
         kms_key_id=settings.s3_kms_key_id,
         concurrency=settings.s3_concurrency,
     )
+
+
+def _refuse_clear_text(settings: Settings) -> None:
+    """Records, and the token of a session, go over TLS or stay on this machine."""
+    parts = urlsplit(settings.s3_endpoint_url or "https:")
+    is_near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and not is_near:
+        if settings.aws_identity is AwsIdentity.STATIC_KEYS:
+            return  # a server of your own, in a network of your own
+        raise ConfigError(
+            "REVERSE_ETL_S3_ENDPOINT_URL begins with http://, which would show records and the session's "
+            "token to the network. Use https://; with static_keys, for a server of your own, http:// is "
+            "taken."
+        )
 
 
 def build_auth_options(settings: Settings, *, run_id: str) -> AuthOptions:

@@ -73,9 +73,13 @@ class Runtime:
 
     @property
     def default_proof(self) -> str:
-        """`checksum` where reading back would cross clouds, `read_back` where it costs nothing."""
+        """`checksum` where reading back would cross clouds, `read_back` where it costs nothing.
+
+        A server that only speaks S3 is read back too: it may not look at what it is sent.
+        """
         crosses = self.settings.aws_identity is AwsIdentity.GOOGLE_OIDC
-        return "checksum" if crosses and self.store.keeps_checksums else "read_back"
+        is_amazon = self.settings.s3_endpoint_url is None
+        return "checksum" if crosses and is_amazon and self.store.keeps_checksums else "read_back"
 
     @cached_property
     def source(self) -> Source:

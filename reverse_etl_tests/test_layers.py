@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "reverse_etl"
 
 #: Each room, and the rooms of ours that it may import. Modules beside the rooms stand by their name.
-FLOOR = {"ahead", "scratch_file", "errors", "model", "sql", "progress", "engine", "types", "locks"}
+FLOOR = {"ahead", "scratch_file", "errors", "model", "sql", "progress", "engine", "types", "locks", "quiet"}
 FORMATS = {
     f"landing.{name}" for name in ("layout", "manifest", "encode", "digest", "buckets", "store")
 }
@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": set(),
     "locks": set(),
     "progress": set(),
+    "quiet": set(),
     "engine": {"errors", "sql"},
     "types": {"errors", "sql"},
     "setting_fields": set(),

@@ -1,5 +1,6 @@
 """Settings become what each room needs, or an error that says which of them is missing or too much."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from reverse_etl.auth.options import GoogleOidc, StaticKeys, TaskRole
 from reverse_etl.errors import ConfigError
-from reverse_etl.landing.s3.options import S3Options
+from reverse_etl.landing.s3.options import ENCRYPTION_VARIABLES, S3Options
 from reverse_etl.room_options import build_auth_options, build_store_options
 from reverse_etl.settings import AwsIdentity, Profile, Secret, Settings
 
@@ -68,6 +69,42 @@ def test_s3_url_is_a_bucket_and_a_prefix(url: str, bucket: str, prefix: str) -> 
 def test_store_that_cannot_be_is_refused(settings: Settings, message: str) -> None:
     """The error names the variable and what it must be."""
     with pytest.raises(ConfigError, match=message.replace("neither s3:// nor file://", "neither")):
+        build_store_options(settings)
+
+
+@pytest.mark.parametrize("name", ENCRYPTION_VARIABLES)
+def test_encryption_from_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the client would take from the environment, and cannot be told not to, stops the store."""
+    monkeypatch.setenv(name, "canary")
+
+    with pytest.raises(ConfigError, match=f"{name}.*REVERSE_ETL_S3_ENCRYPTION") as raised:
+        build_store_options(Settings(store_url="s3://shop-data", s3_region="eu-central-1"))
+
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "identity", "allowed"),
+    [
+        ("http://s3.eu-central-1.amazonaws.com", AwsIdentity.GOOGLE_OIDC, False),
+        ("http://10.0.0.7:9000", AwsIdentity.TASK_ROLE, False),
+        ("http://10.0.0.7:9000", AwsIdentity.STATIC_KEYS, True),
+        ("http://127.0.0.1:9000", AwsIdentity.GOOGLE_OIDC, True),
+        ("https://10.0.0.7:9000", AwsIdentity.GOOGLE_OIDC, True),
+    ],
+)
+def test_session_is_not_shown_in_clear_text(
+    url: str, identity: AwsIdentity, *, allowed: bool
+) -> None:
+    """Records and a session's token go over TLS, or stay on this machine; a server of your own may differ."""
+    settings = Settings(
+        store_url="s3://shop-data",
+        s3_region="eu-central-1",
+        s3_endpoint_url=url,
+        aws_identity=identity,
+    )
+
+    with contextlib.nullcontext() if allowed else pytest.raises(ConfigError, match="Use https"):
         build_store_options(settings)
 
 

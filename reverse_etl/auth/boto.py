@@ -3,7 +3,6 @@
 What the machine says of AWS elsewhere (profiles, ~/.aws, AWS_ENDPOINT_URL) does not redirect them.
 """
 
-import logging
 import os
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from botocore.credentials import (
 )
 
 from reverse_etl.model import AwsCredentials
+from reverse_etl.quiet import keep_secrets_out_of_logs
 
 Provide = Callable[[], AwsCredentials]
 
@@ -69,7 +69,7 @@ class _OnlyProvider:
 
 
 def _open_session(provide: Provide | None) -> botocore.session.Session:
-    _keep_secrets_out_of_logs()
+    keep_secrets_out_of_logs()
     # Without a variable of its name: a profile of the environment would be looked for in ~/.aws.
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     for name, value in (
@@ -83,13 +83,3 @@ def _open_session(provide: Provide | None) -> botocore.session.Session:
     delegate = None if provide is None else _Delegate(provide)
     session.register_component("credential_provider", _OnlyProvider(delegate))
     return session
-
-
-def _keep_secrets_out_of_logs() -> None:
-    """Keep botocore's debug lines out unless somebody asks for them by its name.
-
-    They hold tokens, keys as STS answers them, and what was signed.
-    """
-    logger = logging.getLogger("botocore")
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)

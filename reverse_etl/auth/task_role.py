@@ -16,6 +16,7 @@ from botocore.utils import ContainerMetadataFetcher
 
 from reverse_etl.errors import ConfigError, ReverseEtlError, TransientError
 from reverse_etl.model import AwsCredentials
+from reverse_etl.quiet import keep_secrets_out_of_logs
 
 _ADDRESS = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _BUSY = (408, 429)
@@ -23,6 +24,7 @@ _BUSY = (408, 429)
 
 def obtain_task_role() -> AwsCredentials:
     """The task's session of the moment; `ConfigError` outside a task, `TransientError` if it may pass."""
+    keep_secrets_out_of_logs()
     with contextlib.closing(URLLib3Session(timeout=_Fetcher.TIMEOUT_SECONDS)) as session:
         fetcher = _Fetcher(session)
         with _map_refusals(fetcher):

@@ -35,6 +35,8 @@ def load_records(
     manifest says, else `TransientError`, `ConfigError` or `TerminalError` as Redis answers. Then
     some records may have been written; no reader sees them, and the next run finds them.
     """
+    with bulk.target.commands() as client:
+        client.ping()  # verification ends with it; better to hear now that it is not allowed
     register_version(bulk.target, manifest, now=bulk.clock())
     prefix = record_prefix(manifest.sync, manifest.version)
 

@@ -157,6 +157,9 @@ class DirectoryStore:
         """Have the kernel write everything out, once, instead of one fsync an object."""
         os.sync()
 
+    def stop(self) -> None:
+        """No call is tried again."""
+
     def close(self) -> None:
         """No file stays open between calls."""
 

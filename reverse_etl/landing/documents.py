@@ -2,11 +2,11 @@
 
 import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from reverse_etl.errors import ConflictError, NotFoundError, TransientError
+from reverse_etl.errors import ConflictError, IntegrityError, NotFoundError, TransientError
 from reverse_etl.landing.layout import current_name, head_name, manifest_name, snapshot_name
 from reverse_etl.landing.manifest import (
     decode_current,
@@ -28,28 +28,44 @@ Document = TypeVar("Document")
 
 def find_snapshot(store: ObjectStore, sync: str, partition: str) -> Snapshot | None:
     """What is pinned for the day, if anything."""
-    found = find(store, snapshot_name(sync, partition))
-    return None if found is None else decode_snapshot(found[0])
+    return _find(store, snapshot_name(sync, partition), decode_snapshot)
 
 
 def find_current(store: ObjectStore, sync: str, partition: str) -> Current | None:
     """The day's committed version, if there is one."""
-    found = find(store, current_name(sync, partition))
-    return None if found is None else decode_current(found[0])
+    return _find(store, current_name(sync, partition), decode_current)
 
 
 def find_head(store: ObjectStore, sync: str) -> Head | None:
     """What readers see, if anything was ever published."""
-    found = find(store, head_name(sync))
-    return None if found is None else decode_head(found[0])
+    return _find(store, head_name(sync), decode_head)
+
+
+def _find(store: ObjectStore, name: str, decode: Callable[[bytes], Document]) -> Document | None:
+    found = find(store, name)
+    if found is None:
+        return None
+    with _naming(name):
+        return decode(found[0])
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Say in an error which document it is that cannot be read."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise IntegrityError(f"'{name}' of the store: {error.message}") from None
 
 
 def read_manifest(store: ObjectStore, sync: str, version: str) -> Manifest:
     """A committed version's manifest; `NotFoundError` when it was never committed, or was swept."""
-    body = store.get(manifest_name(sync, version))
-    if is_tombstone(body):
-        raise NotFoundError(f"Version '{version}' was swept before it was committed.")
-    return decode_manifest(body)
+    name = manifest_name(sync, version)
+    body = store.get(name)
+    with _naming(name):
+        if is_tombstone(body):
+            raise NotFoundError(f"Version '{version}' was swept before it was committed.")
+        return decode_manifest(body)
 
 
 def record_snapshot(

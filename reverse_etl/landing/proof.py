@@ -31,12 +31,16 @@ def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
 
 
 def check_listing(
-    store: ObjectStore, manifest: Manifest, *, etags: Mapping[str, str | None]
+    store: ObjectStore,
+    manifest: Manifest,
+    *,
+    etags: Mapping[str, str | None],
+    needs_etags: bool = False,
 ) -> None:
     """`IntegrityError` unless the store lists exactly the manifest's objects, as they were written.
 
     `etags` says, by name, what the store answered when an object was written; it is compared where
-    a listing tells it.
+    a listing tells it, and has to be told with `needs_etags`.
     """
     rows = sum(item.rows for item in manifest.objects)
     buckets = sum(item.buckets for item in manifest.objects)
@@ -45,17 +49,14 @@ def check_listing(
             f"The objects that were written hold {rows} records in {buckets} buckets; {manifest.rows} in "
             f"{manifest.buckets} were masked. Nothing goes live; run again, and report this if it stays."
         )
-    prefix = version_prefix(manifest.sync, manifest.version)
-    listed = {
-        item.name.removeprefix(prefix): (item.bytes, item.etag)
-        for item in store.list_objects(prefix)
-        if not item.name.endswith(f"/{MANIFEST}")
-    }
+    listed = _list_version(store, manifest)
     written = {item.name: item.bytes for item in manifest.objects}
     known = listed.keys() & written.keys()
     missing, extra = len(written.keys() - known), len(listed.keys() - known)
     resized = sum(listed[name][0] != written[name] for name in known)
-    altered = sum(listed[name][1] not in (None, etags.get(name)) for name in known)
+    untold = () if needs_etags else (None,)
+    altered = sum(listed[name][1] not in (*untold, etags.get(name)) for name in known)
+    altered += sum(needs_etags and etags.get(name) is None for name in known)
     if missing or extra or resized or altered:
         raise IntegrityError(
             f"The store lists other objects for version '{manifest.version}' than were written: "
@@ -63,3 +64,19 @@ def check_listing(
             "somebody else since. Nothing goes live. Look for another writer below this prefix, then run "
             "again."
         )
+
+
+def is_whole(store: ObjectStore, manifest: Manifest) -> bool:
+    """Whether every object of a committed version is still there, of its size."""
+    listed = {name: size for name, (size, _) in _list_version(store, manifest).items()}
+    return all(listed.get(item.name) == item.bytes for item in manifest.objects)
+
+
+def _list_version(store: ObjectStore, manifest: Manifest) -> dict[str, tuple[int, str | None]]:
+    """Bytes and etag of what lies below a version, by name, but of its manifest."""
+    prefix = version_prefix(manifest.sync, manifest.version)
+    return {
+        item.name.removeprefix(prefix): (item.bytes, item.etag)
+        for item in store.list_objects(prefix)
+        if not item.name.endswith(f"/{MANIFEST}")
+    }

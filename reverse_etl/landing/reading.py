@@ -51,6 +51,9 @@ def _fetch_ahead(
                     yield _collect(*waiting.popleft())
             for group, fetched in waiting:
                 yield _collect(group, fetched)
+        except BaseException:
+            store.stop()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,31 +1,35 @@
-"""Old days leave the store: those beyond so many days, as long as so many versions stay.
+"""Old days leave the store: those beyond so many days, as long as so many landed days stay.
 
-What readers see, and what lies in Redis beside it, stays whatever its age.
+What counts is when a version was committed, not only which day it is of: a backfill of an old day is
+new. What readers see, what lies in Redis beside it or is being taken out of it, stays whatever its age.
 """
 
+import contextlib
 import datetime as dt
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reverse_etl.landing.documents import find_head
+from reverse_etl.errors import NotFoundError, ReverseEtlError
+from reverse_etl.landing.documents import find_current, find_head, find_snapshot, read_manifest
 from reverse_etl.landing.layout import (
     current_name,
     day_prefix,
     is_version,
-    manifest_name,
     snapshot_name,
     split_version,
 )
-from reverse_etl.landing.manifest import is_tombstone
-from reverse_etl.landing.store import ObjectStore, find
+from reverse_etl.landing.store import ObjectStore
 from reverse_etl.landing.sweep import remove_version
 
 # A run does its own work first: what a long backlog leaves is for the next ones.
 _DAYS_A_RUN = 30
+_DAY_FOLDER = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Days younger than `days` stay, and the newest `versions` days that have one, whatever their age."""
+    """What is younger than `days` stays, and the newest `versions` landed days, whatever their age."""
 
     days: int
     versions: int
@@ -34,35 +38,73 @@ class Retention:
 def sweep_old_days(
     store: ObjectStore, sync: str, *, retention: Retention, spare: str, now: dt.datetime
 ) -> int:
-    """Remove what lies beyond the retention, but never the day `spare`; return how many versions."""
+    """Remove what lies beyond the retention, but never of the day `spare`; return how many versions.
+
+    A day whose documents cannot be read is left alone: somebody has to look at it.
+    """
     head = find_head(store, sync)
     spared = {head.version, *head.kept} if head else set()
-    kept_days = {spare, *(split_version(version)[0] for version in spared)}
-    days = sorted(
-        folder.removeprefix("dt=")
-        for folder in store.list_folders(f"{sync}/")
-        if folder.startswith("dt=")
-    )
+    swept = days = 0
+    for day in _list_days_beyond(store, sync, retention, now=now):
+        if day == spare:
+            continue
+        with contextlib.suppress(ReverseEtlError):
+            removed = _remove_day(store, sync, day, retention=retention, spared=spared, now=now)
+            swept += removed
+            days += removed > 0
+        if days == _DAYS_A_RUN:
+            break
+    return swept
+
+
+def _list_days_beyond(
+    store: ObjectStore, sync: str, retention: Retention, *, now: dt.datetime
+) -> list[str]:
+    """Days that are too old and not among the newest that have landed, the oldest first."""
+    folders = (_DAY_FOLDER.fullmatch(folder) for folder in store.list_folders(f"{sync}/"))
+    days = sorted((folder[1] for folder in folders if folder), reverse=True)
     first_kept = (now.date() - dt.timedelta(days=retention.days)).isoformat()
-    beyond = [day for day in days[: -retention.versions] if day < first_kept]
-    return sum(
-        _remove_day(store, sync, day, now=now)
-        for day in [day for day in beyond if day not in kept_days][:_DAYS_A_RUN]
-    )
+    if not days or days[-1] >= first_kept:
+        return []
+    landed = 0
+    for place, day in enumerate(days):
+        with contextlib.suppress(ReverseEtlError):
+            landed += find_current(store, sync, day) is not None
+        if landed == retention.versions:
+            return sorted(other for other in days[place + 1 :] if other < first_kept)
+    return []
 
 
-def _remove_day(store: ObjectStore, sync: str, day: str, *, now: dt.datetime) -> int:
-    # First: a run that commits a version of this day from here on makes it the day's again.
-    store.delete([current_name(sync, day)])
-    versions = [name for name in store.list_folders(day_prefix(sync, day)) if is_version(name)]
-    committed = [version for version in versions if _is_committed(store, sync, version)]
-    for version in committed:
+def _remove_day(
+    store: ObjectStore,
+    sync: str,
+    day: str,
+    *,
+    retention: Retention,
+    spared: set[str],
+    now: dt.datetime,
+) -> int:
+    limit = now - dt.timedelta(days=retention.days)
+    old = [
+        version
+        for version, committed_at in _list_committed(store, sync, day)
+        if committed_at < limit and version not in spared
+    ]
+    current = find_current(store, sync, day)
+    if current is not None and current.version in old:
+        # First: a run that commits a version of this day from here on makes it the day's again.
+        store.delete([current_name(sync, day)])
+    for version in old:
         remove_version(store, sync, version, now=now)
-    store.delete([snapshot_name(sync, day)])
-    return len(committed)
+    snapshot = find_snapshot(store, sync, day)
+    if snapshot is not None and snapshot.pinned_at < limit and snapshot.expires_at < now:
+        store.delete([snapshot_name(sync, day)])
+    return len(old)
 
 
-def _is_committed(store: ObjectStore, sync: str, version: str) -> bool:
-    """Not an attempt under way, nor one that was buried: those are for the sweep of attempts."""
-    found = find(store, manifest_name(sync, version))
-    return found is not None and not is_tombstone(found[0])
+def _list_committed(store: ObjectStore, sync: str, day: str) -> Iterator[tuple[str, dt.datetime]]:
+    """The day's committed versions, and when they were: not attempts, under way or buried."""
+    for version in store.list_folders(day_prefix(sync, day)):
+        if is_version(version) and split_version(version)[0] == day:
+            with contextlib.suppress(NotFoundError):
+                yield version, read_manifest(store, sync, version).committed_at

@@ -54,6 +54,8 @@ class Sender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._store.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=error is not None)
 
@@ -90,6 +92,8 @@ class Sender:
             return self._write(name, body, landed)
         except BaseException as raised:
             error = raised
+            # The others are not tried again either: the run has failed.
+            self._store.stop()
             raise
         finally:
             with self._changed:

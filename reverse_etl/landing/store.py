@@ -99,6 +99,13 @@ class ObjectStore(Protocol):
         """Return when everything written so far would outlive a loss of power."""
         ...
 
+    def stop(self) -> None:
+        """Have the calls under way end soon: none is tried again. Later calls are as ever.
+
+        From any thread; for a run that was cancelled or has failed already.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections; the store is not used afterwards."""
         ...
@@ -247,6 +254,9 @@ class MemoryStore:
 
     def flush(self) -> None:
         """Memory outlives nothing; there is nothing to do."""
+
+    def stop(self) -> None:
+        """No call takes time."""
 
     def close(self) -> None:
         """There is nothing to let go of."""

@@ -52,7 +52,8 @@ def write_objects(
             finally:
                 ahead.release()
 
-        written: list[Future[WrittenObject]] = []
+        written: list[WrittenObject] = []
+        sent: deque[Future[WrittenObject]] = deque()
         pending: deque[Future[list[Future[WrittenObject]]]] = deque()
         with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="encode") as pool:
             try:
@@ -60,14 +61,17 @@ def write_objects(
                     ahead.acquire()
                     pending.append(pool.submit(write, objects))
                     while pending and pending[0].done():
-                        written += pending.popleft().result()
+                        sent += pending.popleft().result()
+                    # Taken as they come: a future is five times what it holds.
+                    while sent and sent[0].done():
+                        written.append(sent.popleft().result())
                     sender.check()
                 while pending:
-                    written += pending.popleft().result()
+                    sent += pending.popleft().result()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        return [future.result() for future in written]
+        return written + [future.result() for future in sent]
 
 
 def _write_object(

@@ -131,7 +131,12 @@ class LandingStage:
     def prove(self, manifest: Manifest, *, content: LandedContent) -> None:
         """The last part of the proof: the store lists what was written; else `IntegrityError`."""
         meter = Meter(stage="prove", report=self._report, rows_total=manifest.rows)
-        check_listing(self._runtime.store, manifest, etags=content.etags)
+        check_listing(
+            self._runtime.store,
+            manifest,
+            etags=content.etags,
+            needs_etags=not self._read_back,
+        )
         meter.add(rows=manifest.rows, bytes=manifest.bytes)
         self.seconds["prove"] = meter.finish()
 

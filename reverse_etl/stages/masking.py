@@ -26,6 +26,7 @@ from reverse_etl.landing.layout import (
 )
 from reverse_etl.landing.manifest import encode_manifest
 from reverse_etl.landing.plan import LandingPlan, compute_landing_fingerprint, plan_landing
+from reverse_etl.landing.proof import is_whole
 from reverse_etl.landing.retention import Retention, sweep_old_days
 from reverse_etl.landing.sweep import (
     announce_attempt,
@@ -158,7 +159,8 @@ def _find_committed(
         manifest.policy_fingerprint == inputs.policy_fingerprint
         and manifest.landing_fingerprint == inputs.landing_fingerprint
     )
-    return manifest if same else None
+    # One that has lost an object is landed anew: nothing else would bring it back.
+    return manifest if same and is_whole(runtime.store, manifest) else None
 
 
 def _land(

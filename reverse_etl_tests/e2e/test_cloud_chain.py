@@ -88,7 +88,8 @@ def test_table_is_carried_without_a_key(
     """One exchange serves the whole run; what landed is proved by S3's checksums, and found by the reader."""
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}.isdisjoint(os.environ)
 
-    receipt = run(name, runtime)
+    spec = change_spec(name, verify="checksum")
+    receipt = run_sync(spec, spec.partition(DAY, now=NOW), runtime, run_id="run-1")
 
     manifest = receipt.masked.manifest
     assert receipt.masked.outcome is Landed.COMMITTED

@@ -1,8 +1,10 @@
 """Old days go, the newest and what readers see stay; what goes leaves nothing behind."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,11 +18,17 @@ from reverse_etl.landing.layout import (
     snapshot_name,
     version_prefix,
 )
-from reverse_etl.landing.manifest import encode_head
+from reverse_etl.landing.manifest import (
+    encode_current,
+    encode_head,
+    encode_manifest,
+    encode_snapshot,
+)
 from reverse_etl.landing.retention import Retention, sweep_old_days
 from reverse_etl.landing.store import MemoryStore
-from reverse_etl.model import Head
+from reverse_etl.model import Current
 from reverse_etl_tests.builders import Clock, build_runtime, build_spec
+from reverse_etl_tests.landing.golden_values import HEAD, MANIFEST, SNAPSHOT
 
 SYNC = "shop_users"
 NOW = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
@@ -30,23 +38,38 @@ def name_day(age: int) -> str:
     return (NOW.date() - dt.timedelta(days=age)).isoformat()
 
 
-def land_day(store: MemoryStore, day: str) -> str:
-    """What a committed version of a day leaves; its version."""
-    version = build_version(day, NOW)
-    store.put(snapshot_name(SYNC, day), b"{}")
+def pin_day(store: MemoryStore, age: int, *, pinned: int | None = None) -> None:
+    """A day's snapshot, pinned so many days ago (None: when the day was over) and lapsed a day later."""
+    pinned_at = NOW - dt.timedelta(days=age if pinned is None else pinned)
+    snapshot = replace(
+        SNAPSHOT,
+        sync=SYNC,
+        partition=name_day(age),
+        pinned_at=pinned_at,
+        expires_at=pinned_at + dt.timedelta(days=1),
+    )
+    store.put(snapshot_name(SYNC, name_day(age)), encode_snapshot(snapshot))
+
+
+def land_day(store: MemoryStore, age: int, *, committed: int | None = None) -> str:
+    """What a version of a day leaves that was committed so many days ago; its version."""
+    day = name_day(age)
+    committed_at = NOW - dt.timedelta(days=age if committed is None else committed)
+    version = build_version(day, committed_at)
+    pin_day(store, age, pinned=committed)
+    manifest = replace(
+        MANIFEST, sync=SYNC, partition=day, version=version, committed_at=committed_at
+    )
     store.put(f"{version_prefix(SYNC, version)}00000.jsonl.gz", b"1")
-    store.put(manifest_name(SYNC, version), b"{}")
-    store.put(current_name(SYNC, day), b"{}")
+    store.put(manifest_name(SYNC, version), encode_manifest(manifest))
+    current = Current(version=version, snapshot_id="0" * 16, snapshot_pinned_at=committed_at)
+    store.put(current_name(SYNC, day), encode_current(current))
     return version
 
 
-def list_days(store: MemoryStore) -> set[str]:
-    """The days of which an object is left, tombstones apart."""
-    return {
-        name.split("/")[1].removeprefix("dt=")
-        for name in store._objects
-        if "/dt=" in name and not name.endswith("manifest.json")
-    }
+def list_landed(store: MemoryStore) -> set[str]:
+    """The days of which an object of records is left."""
+    return {name.split("/")[1].removeprefix("dt=") for name in store._objects if ".jsonl" in name}
 
 
 def sweep(store: MemoryStore, *, days: int, versions: int = 1, spare: int = 0) -> int:
@@ -66,50 +89,110 @@ def test_days_stay_for_their_age_or_their_place(
     """A day goes only if it is too old, is not among the newest, and is not the one being made."""
     store = MemoryStore()
     for age in ages:
-        land_day(store, name_day(age))
+        land_day(store, age)
 
     swept = sweep(store, days=days, versions=versions, spare=spare)
 
     newest = sorted(ages)[:versions]
     kept = {age for age in ages if age <= days or age in newest or age == spare}
-    assert list_days(store) == {name_day(age) for age in kept}
+    assert list_landed(store) == {name_day(age) for age in kept}
     assert swept == len(ages) - len(kept)
+
+
+def test_day_that_goes_leaves_nothing_behind() -> None:
+    """But the tombstone of its version, which holds off a commit that is still on its way."""
+    store = MemoryStore()
+    version = land_day(store, 30)
+    land_day(store, 1)
+
+    sweep(store, days=7)
+
+    left = [name for name in store._objects if name_day(30) in name and "/dt=" in name]
+    assert left == [manifest_name(SYNC, version)]
+
+
+def test_days_that_did_not_land_do_not_count() -> None:
+    """A run of failures does not push out what is good: `versions` are days that have a version."""
+    store = MemoryStore()
+    for age in (30, 29, 28):
+        land_day(store, age)
+    for age in range(10):
+        pin_day(store, age)
+
+    assert sweep(store, days=7, versions=3) == 0
+    assert list_landed(store) == {name_day(30), name_day(29), name_day(28)}
+
+
+def test_backfill_of_an_old_day_is_new() -> None:
+    """What was committed or pinned a moment ago stays, whichever day it is of."""
+    store = MemoryStore()
+    land_day(store, 90, committed=0)
+    pin_day(store, 80, pinned=0)
+    land_day(store, 70)
+    land_day(store, 1)
+
+    sweep(store, days=7)
+
+    assert list_landed(store) == {name_day(90), name_day(1)}
+    assert store.get(snapshot_name(SYNC, name_day(80)))
+    assert find_current(store, SYNC, name_day(90)) is not None
 
 
 def test_what_readers_see_stays() -> None:
     """The head's version and those beside it in Redis are never too old."""
     store = MemoryStore()
-    versions = [land_day(store, name_day(age)) for age in (90, 80, 70, 1)]
-    head = Head(
-        generation=7,
-        version=versions[0],
-        kept=(versions[1],),
-        partition=name_day(90),
-        snapshot_pinned_at=NOW,
-        published_at=NOW,
-        rows=1,
-        buckets=1,
-        buckets_per_object=1,
-        format="json",
-        compression="gzip",
-        key="user_id",
-    )
+    versions = [land_day(store, age) for age in (90, 80, 70, 1)]
+    head = replace(HEAD, version=versions[0], kept=(versions[1],), partition=name_day(90))
     store.put(head_name(SYNC), encode_head(head))
 
     sweep(store, days=30)
 
-    assert list_days(store) == {name_day(90), name_day(80), name_day(1)}
+    assert list_landed(store) == {name_day(90), name_day(80), name_day(1)}
+
+
+def test_copy_of_a_day_is_not_a_day() -> None:
+    """A folder that somebody copied by hand does not lead to the version it was copied from."""
+    store = MemoryStore()
+    land_day(store, 1)
+    for name in [name for name in store._objects if "/dt=" in name]:
+        for folder in ("dt=2020-01-01", f"dt={name_day(1)}.bak"):
+            copied = name.replace(f"dt={name_day(1)}", folder)
+            store.put(copied, store.get(name))
+    land_day(store, 0)
+    before = dict(store._objects)
+
+    assert sweep(store, days=1) == 0
+    assert store._objects == before
+
+
+@pytest.mark.parametrize("name", ["manifest", "current", "snapshot"])
+def test_day_that_cannot_be_read_is_left_alone(name: str) -> None:
+    """One document that somebody broke does not stop the sync, nor does its day go."""
+    store = MemoryStore()
+    version = land_day(store, 60)
+    names = {
+        "manifest": manifest_name(SYNC, version),
+        "current": current_name(SYNC, name_day(60)),
+        "snapshot": snapshot_name(SYNC, name_day(60)),
+    }
+    store.put(names[name], b"")
+    land_day(store, 50)
+    land_day(store, 1)
+
+    sweep(store, days=7)
+
+    assert name_day(50) not in list_landed(store)
+    assert names[name] in store._objects
 
 
 def test_long_backlog_goes_a_month_a_run() -> None:
-    """A run is not held up for years of days; the oldest go first."""
+    """A run is not held up for years of days; the oldest go first, and the next run goes on."""
     store = MemoryStore()
     for age in range(1, 100):
-        land_day(store, name_day(age))
+        land_day(store, age)
 
-    assert sweep(store, days=10) == 30
-    assert max(list_days(store)) == name_day(1)
-    assert min(list_days(store)) == name_day(69)
+    assert [sweep(store, days=10) for _ in range(4)] == [30, 30, 29, 0]
+    assert min(list_landed(store)) == name_day(10)
 
 
 def test_run_removes_what_is_too_old(tmp_path: Path) -> None:
@@ -117,14 +200,14 @@ def test_run_removes_what_is_too_old(tmp_path: Path) -> None:
     clock = Clock()
     store = MemoryStore()
     runtime = build_runtime(tmp_path, store=store, clock=clock)
-    retention = {"bucket_rows": 64, "retention": {"days": 2, "versions": 1}}
-    spec = build_spec(landing=retention)
+    landing = {"bucket_rows": 64, "retention": {"days": 2, "versions": 1}}
+    spec = build_spec(landing=landing)
     swept = []
-    for day in ("2026-11-14", "2026-11-15", "2026-11-18"):
+    for day in ("2026-11-14", "2026-11-15", "2026-11-20"):
         partition = spec.partition(day, now=clock())
         pipeline.extract(spec, partition, runtime, run_id=f"run-{day}")
         swept.append(pipeline.mask_and_land(spec, partition, runtime, run_id=f"run-{day}").swept)
+        clock.advance(days=3)
 
-    assert swept == [0, 1, 1]
-    assert list_days(store) == {"2026-11-18"}
-    assert find_current(store, SYNC, "2026-11-18") is not None
+    assert swept == [0, 0, 1]
+    assert list_landed(store) == {"2026-11-15", "2026-11-20"}

@@ -393,6 +393,26 @@ class CountingStore(MemoryStore):
         return super().get(name)
 
 
+@pytest.mark.parametrize("harm", ["lost", "cut"])
+def test_version_that_lost_an_object_is_landed_anew(
+    tmp_path: Path, spec: SyncSpec, harm: str
+) -> None:
+    """Masking the same snapshot again is what every error about such a version advises."""
+    runtime = build_runtime(tmp_path)
+    manifest = land(spec, runtime).manifest
+    name = version_prefix(manifest.sync, manifest.version) + manifest.objects[0].name
+    if harm == "lost":
+        runtime.store.delete([name])
+    else:
+        runtime.store.put(name, b"")
+
+    again = land(spec, runtime)
+
+    assert again.outcome is Landed.COMMITTED
+    assert again.manifest.version != manifest.version
+    assert len(read_records(runtime, again)) == 500
+
+
 @pytest.mark.parametrize(
     ("verify", "keeps_checksums", "identity", "proof"),
     [

@@ -21,6 +21,7 @@ from botocore.loaders import Loader
 from reverse_etl.landing.s3.clients import Timeouts
 from reverse_etl.landing.s3.place import Place
 from reverse_etl.model import AwsCredentials
+from reverse_etl.quiet import keep_secrets_out_of_logs
 
 _NO_VALUE = (None, None, None, None)
 # What a session would look up in the environment or in a home directory, and a client asks it for.
@@ -103,6 +104,7 @@ def open_control(
     place: Place, credentials: Callable[[], AwsCredentials], timeouts: Timeouts
 ) -> Iterator[Control]:
     """A client with the credentials of this moment."""
+    keep_secrets_out_of_logs()
     signer = credentials()
     session = botocore.session.Session(session_vars=_OWN_VALUES)
     session.register_component("data_loader", _keep_loader())

@@ -49,13 +49,23 @@ class Limiter:
         """How often the limit grew by one."""
         return self._grown
 
-    def acquire(self) -> int:
-        """Wait until one more request may start; returns the ticket to release it with."""
+    def acquire(self, *, stop: threading.Event | None = None) -> int | None:
+        """Wait until one more request may start; returns the ticket to release it with.
+
+        None when `stop` was set meanwhile: see `wake`.
+        """
         with self._changed:
             while self._in_flight >= self._limit:
+                if stop is not None and stop.is_set():
+                    return None
                 self._changed.wait()
             self._in_flight += 1
             return self._era
+
+    def wake(self) -> None:
+        """Have all who wait look whether they shall stop."""
+        with self._changed:
+            self._changed.notify_all()
 
     def release(self, ticket: int, ending: Ending) -> None:
         """End a request."""

@@ -1,11 +1,13 @@
 """How often, and after how long, a request to S3 is made again, and how many are made at once."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from reverse_etl.errors import TransientError
 from reverse_etl.landing.s3.advice import Operation, Tried, explain
 from reverse_etl.landing.s3.faults import FOREIGN, Fault, Kind, read_fault
 from reverse_etl.landing.s3.limiter import Ending, Limiter
@@ -37,7 +39,8 @@ class RetryPolicy:
     longest_seconds: float = 10.0
     # The client takes credentials that it was given a tenth of a second ago for fresh.
     credential_seconds: float = 0.15
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    # Another way to wait, for tests.
+    sleep: Callable[[float], None] | None = field(default=None, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     draw: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
@@ -71,8 +74,9 @@ class AnsweredError(Exception):
 class Patience:
     """One call's failures: of which kind, since when, and whether another attempt is worth making."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, stop: threading.Event) -> None:
         self._policy = policy
+        self._stop = stop
         self._began = policy.clock()
         self._attempts = 0
         self._failures: dict[Kind, int] = {}
@@ -99,8 +103,9 @@ class Patience:
             delay = max(delay, policy.credential_seconds)
         if failure >= attempts or now + delay - self._since.setdefault(kind, now) > seconds:
             return False
-        policy.sleep(delay)
-        return True
+        if policy.sleep is not None:
+            policy.sleep(delay)
+        return not self._stop.wait(0.0 if policy.sleep is not None else delay)
 
 
 class Retrier:
@@ -115,6 +120,13 @@ class Retrier:
         self._limiter = limiter
         self._policy = policy
         self._find_region = find_region
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Have the calls under way end soon; those that begin from here on are as ever."""
+        stopped, self._stop = self._stop, threading.Event()
+        stopped.set()
+        self._limiter.wake()
 
     def run(
         self,
@@ -124,11 +136,17 @@ class Retrier:
         answers: frozenset[Kind] = frozenset(),
     ) -> Result:
         """What `request` returns; `AnsweredError` for `answers`, our error for whatever else it met."""
-        patience = Patience(self._policy)
+        stop = self._stop
+        patience = Patience(self._policy, stop)
         in_doubt = False
         while True:
             ending = Ending.FAILED
-            ticket = self._limiter.acquire()
+            ticket = self._limiter.acquire(stop=stop)
+            if ticket is None:
+                raise TransientError(
+                    f"A call to {operation.place.location} was given up before it was made, because its "
+                    "run has failed or was cancelled."
+                )
             try:
                 result = request()
             except FOREIGN as error:

@@ -148,6 +148,10 @@ class S3Store:
     def flush(self) -> None:
         """Nothing to do: what S3 has answered for is durable."""
 
+    def stop(self) -> None:
+        """Have the calls under way end with their present attempt; from any thread."""
+        self._retrier.stop()
+
     def close(self) -> None:
         """Let go of connections; the store is not used afterwards."""
         self.__dict__.pop("_clients", None)

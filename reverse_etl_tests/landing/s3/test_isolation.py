@@ -131,28 +131,6 @@ def test_environment_decides_nothing(
     assert server.operations["DeleteObjects"] == 1
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "AWS_SERVER_SIDE_ENCRYPTION",
-        "AWS_SSE_KMS_KEY_ID",
-        "AWS_SSE_BUCKET_KEY_ENABLED",
-        "AWS_SSE_CUSTOMER_KEY_BASE64",
-    ],
-)
-def test_encryption_from_elsewhere_is_refused(
-    monkeypatch: pytest.MonkeyPatch, server: S3Server, name: str
-) -> None:
-    """What the client would take from the environment, and cannot be told not to, stops the store."""
-    monkeypatch.setenv(name, "canary")
-
-    with pytest.raises(ConfigError, match=name) as raised, open_store(server):
-        pass
-
-    assert "canary" not in str(raised.value)
-    assert "REVERSE_ETL_S3_ENCRYPTION" in str(raised.value)
-
-
 def test_no_metadata_server_is_asked(
     monkeypatch: pytest.MonkeyPatch, server: S3Server, trap: Trap
 ) -> None:
