@@ -1,6 +1,7 @@
 """Frozen values that pass between rooms. They hold names, counts and references; never rows."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,8 @@ class Head:
     """The pointer to the version that readers see; the same value in S3 and in Redis.
 
     `generation` only grows. `kept` names the versions (oldest first) that lie in Redis beside
-    `version`; `blocked` those that must not be promoted again.
+    `version`; `retiring` those whose records are being taken out of it, for which their objects
+    are still needed; `blocked` those that must not be promoted again.
     """
 
     generation: int
@@ -162,6 +164,7 @@ class Head:
     compression: str
     key: str
     kept: tuple[str, ...] = ()
+    retiring: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
 
 
@@ -208,7 +211,11 @@ class ExtractReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedReceipt:
-    """What `masked` did. `seconds` by stage: mask, land, prove. `proof`: `checksum` or `read_back`."""
+    """What `masked` did. `seconds` by stage: mask, land, prove. `proof`: `checksum` or `read_back`.
+
+    `privacy` is a picture of the group sizes, `leaks` what the scan found and let pass: counts by
+    column and kind. Both are of this very run.
+    """
 
     manifest: Manifest
     outcome: Landed
@@ -220,6 +227,8 @@ class MaskedReceipt:
     )
     swept: int = 0
     proof: str = "read_back"
+    privacy: str | None = None
+    leaks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

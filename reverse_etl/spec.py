@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.layout import check_sync_name
+from reverse_etl.masking.leaks import LeakRules
 from reverse_etl.masking.policy import check_rules
+from reverse_etl.masking.risk_rules import PrivacyRules
 from reverse_etl.masking.rules import AnyRule
 from reverse_etl.model import Partition
 
@@ -190,6 +192,14 @@ class SyncConfig(_Config):
     partitions: PartitionsConfig
     schedule: ScheduleConfig | None = Field(default=None, description="Without one: by hand only.")
     guards: GuardsConfig = GuardsConfig()
+    privacy: PrivacyRules | None = Field(
+        default=None,
+        description="Proof that nobody stands alone: k-anonymity over all rows, before any is written.",
+    )
+    leaks: LeakRules = Field(
+        default=LeakRules(),
+        description="The scan for values that no rule declares; it cannot be switched off.",
+    )
 
 
 class SyncSpec(BaseModel):

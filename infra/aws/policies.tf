@@ -46,10 +46,14 @@ data "aws_iam_policy_document" "landing" {
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.landing.arn]
 
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["${var.prefix}/*"]
+    dynamic "condition" {
+      for_each = var.confine_listing ? [var.prefix] : []
+
+      content {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["${condition.value}/*"]
+      }
     }
   }
 
@@ -76,6 +80,23 @@ data "aws_iam_policy_document" "reader" {
     sid       = "ReadObjects"
     actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.landing.arn}/${var.prefix}/*"]
+  }
+
+  # The reader never lists: S3 answers 404 for a missing object only to who may, and 403 to everybody else.
+  statement {
+    sid       = "ListObjects"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.landing.arn]
+
+    dynamic "condition" {
+      for_each = var.confine_listing ? [var.prefix] : []
+
+      content {
+        test     = "StringLike"
+        variable = "s3:prefix"
+        values   = ["${condition.value}/*"]
+      }
+    }
   }
 
   dynamic "statement" {

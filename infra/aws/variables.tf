@@ -65,6 +65,13 @@ variable "prefix" {
   }
 }
 
+variable "confine_listing" {
+  description = "Whether the names of objects are shown below the prefix alone; false shows those of the whole bucket, for where the doctor's step `s3 absent object` fails with AccessDenied."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "kms_key_arn" {
   description = "The KMS key that encrypts the bucket, by ARN, in the same account and region; null for S3's own keys (AES256)."
   type        = string

@@ -84,6 +84,9 @@ def compute_cache_key(options: GoogleOidc) -> str:
         options.region,
         options.endpoint_url,
         options.session_name,
+        # Who asked for long sessions must not find a short one; another file is another login.
+        options.session_seconds,
+        None if options.credentials_file is None else str(options.credentials_file.absolute()),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

@@ -1,6 +1,7 @@
 """One session for all processes of one user on one host: a private file, and a lock that says who asks.
 
-It holds live secrets, so its folder should lie in memory. What cannot be used is ignored and replaced.
+It holds live secrets, so its folder should lie in memory. What cannot be used is ignored and replaced;
+what nobody has used for longer than any session lasts is removed by whoever stores the next one.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +29,10 @@ _FORMAT = 1
 _LONGEST_SESSION_SECONDS = 12 * 3600
 _MOST_BYTES = 1 << 16
 _LOOK_SECONDS = 0.05
+_LOCK = ".lock"
+_UNFINISHED = ".new"
+# Nobody else's file is likely to be called so, should the folder hold other things as well.
+_LOCK_NAME = re.compile(r"[0-9a-f]{32}\.lock", re.ASCII)
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 # Uptime counts from here; it differs between machines, and between two starts of one.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -52,11 +58,16 @@ class CredentialCache:
 
         Whoever waited for long goes on without: a stopped process must not stop the others.
         """
-        with self._open_folder() as folder, self._open_lock(folder) as lock:
-            deadline = time.monotonic() + self._patience_seconds
-            while not self._try_lock(lock) and time.monotonic() < deadline:
+        deadline = time.monotonic() + self._patience_seconds
+        with self._open_folder() as folder:
+            while True:
+                # Anew each time: the file may have been removed between its opening and its locking.
+                with self._open_lock(folder) as lock:
+                    is_held = self._try_lock(lock) and os.fstat(lock).st_nlink > 0
+                    if is_held or time.monotonic() >= deadline:
+                        yield
+                        return
                 time.sleep(_LOOK_SECONDS)
-            yield
 
     def load(self, clock: Clock) -> HeldSession | None:
         """The session that is there, which may be over; None if there is none that is ours."""
@@ -65,13 +76,17 @@ class CredentialCache:
         return None if body is None else _parse(body, key=self._key, clock=clock)
 
     def store(self, held: HeldSession) -> None:
-        """Leave a session for the others, in one piece; a full disk costs the cache, not the session."""
+        """Leave a session for the others, in one piece, and remove those that have long ended.
+
+        A full disk costs the cache, not the session.
+        """
         body = json.dumps(_as_json(held, key=self._key)).encode()
         with self._open_folder() as folder:
             try:
                 _write_private(self._key, body, folder)
             except OSError as error:
                 _LOG.warning("credential_cache_unwritable error=%s", type(error).__name__)
+            _remove_ended(folder, spare=self._key)
 
     @contextlib.contextmanager
     def _open_folder(self) -> Iterator[int]:
@@ -93,12 +108,15 @@ class CredentialCache:
 
     @contextlib.contextmanager
     def _open_lock(self, folder: int) -> Iterator[int]:
-        name = f"{self._key}.lock"
+        name = self._key + _LOCK
         try:
             lock = os.open(name, os.O_RDWR | os.O_CREAT | _OPEN, 0o600, dir_fd=folder)
         except OSError as error:
             raise self._refuse(f"takes no lock file ({type(error).__name__})") from None
         try:
+            # By its age it is seen whether anybody still comes for the session.
+            with contextlib.suppress(OSError):
+                os.utime(lock)
             yield lock
         finally:
             os.close(lock)
@@ -135,13 +153,57 @@ def _read_private(name: str, folder: int) -> bytes | None:
 
 def _write_private(name: str, body: bytes, folder: int) -> None:
     # One name for what is not complete: a process that was killed leaves one file, not many.
-    unfinished = f"{name}.new"
+    unfinished = name + _UNFINISHED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(unfinished, dir_fd=folder)
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=folder)
     with open(file, "wb") as opened:  # noqa: PTH123 - a descriptor has no path
         opened.write(body)
     os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _remove_ended(folder: int, *, spare: str) -> None:
+    """Remove the sessions, with their locks, that nobody has come for in longer than any of them lasts."""
+    try:
+        names = [name for name in os.listdir(folder) if _LOCK_NAME.fullmatch(name)]
+        for name in names:
+            key = name.removesuffix(_LOCK)
+            if key != spare:
+                _remove_if_ended(key, folder)
+    except OSError as error:
+        _LOG.warning("credential_cache_not_swept error=%s", type(error).__name__)
+
+
+def _remove_if_ended(key: str, folder: int) -> None:
+    # The lock last: while it is there, whatever a killed process left is found again.
+    names = [key, key + _UNFINISHED, key + _LOCK]
+    try:
+        lock = os.open(names[-1], os.O_RDWR | os.O_NONBLOCK | _OPEN, dir_fd=folder)
+    except OSError:
+        return  # another process removed it just now; or it is a link, which none of us made
+    try:
+        # Whoever holds it is about to store, and nobody takes it while it is removed.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_ended(os.fstat(lock)) and all(_is_ended(it) for it in _look(names[:-1], folder)):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(lock)
+
+
+def _look(names: list[str], folder: int) -> Iterator[os.stat_result]:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            yield os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _is_ended(found: os.stat_result) -> bool:
+    """Whether it is a file of ours that is older than any session."""
+    is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    return is_ours and time.time() - found.st_mtime > _LONGEST_SESSION_SECONDS
 
 
 def _as_json(held: HeldSession, *, key: str) -> dict[str, Any]:

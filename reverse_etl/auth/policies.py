@@ -51,19 +51,24 @@ def build_trust_policy(*, sub: str, audience: str) -> Policy:
 
 
 def build_permissions_policy(
-    *, bucket: str, prefix: str, kms_key_arn: str | None, partition: str = "aws"
+    *,
+    bucket: str,
+    prefix: str,
+    kms_key_arn: str | None,
+    partition: str = "aws",
+    confine_listing: bool = True,
 ) -> Policy:
     """What landing needs below `bucket/prefix`, and nothing else; an empty prefix is the whole bucket.
 
     S3 holds the name of a missing object against `s3:prefix` as well (seen, not documented), and so
-    answers 404 for it; without the right to list it would answer 403. `partition` is the part of AWS
-    that ARNs begin with. `ConfigError` for a name that IAM would expand.
+    answers 404 for it; without the right to list it would answer 403. Where it does not, the names of
+    the whole bucket have to be granted: `confine_listing=False`. `partition` is the part of AWS that
+    ARNs begin with. `ConfigError` for a name that IAM would expand.
     """
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
         _allow("LandObjects", _OBJECT_ACTIONS, _build_objects_arn(arn, prefix)),
-        _allow("ListObjects", ("s3:ListBucket",), arn)
-        | ({"Condition": {"StringLike": {"s3:prefix": f"{prefix}/*"}}} if prefix else {}),
+        _allow_listing(arn, prefix if confine_listing else ""),
         # Apart, because S3 knows no s3:prefix here: under that condition it would never be granted.
         _allow("ListUnfinishedUploads", ("s3:ListBucketMultipartUploads",), arn),
         *_allow_key(_KEY_ACTIONS, kms_key_arn),
@@ -71,16 +76,23 @@ def build_permissions_policy(
 
 
 def build_reader_policy(
-    *, bucket: str, prefix: str, kms_key_arn: str | None, partition: str = "aws"
+    *,
+    bucket: str,
+    prefix: str,
+    kms_key_arn: str | None,
+    partition: str = "aws",
+    confine_listing: bool = True,
 ) -> Policy:
-    """What the application's reader needs: objects by name; it lists nothing and writes nothing.
+    """What the application's reader needs: to get objects, and to be told of one that it is not there.
 
-    Without the right to list, S3 answers 403 where an object is missing. `ConfigError` for a name that
-    IAM would expand.
+    It writes nothing. It never lists either, but S3 answers 403 for a missing object to who may not, and
+    a version that was retired could not be told from a grant that is missing. `confine_listing` as in
+    `build_permissions_policy`. `ConfigError` for a name that IAM would expand.
     """
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
         _allow("ReadObjects", ("s3:GetObject",), _build_objects_arn(arn, prefix)),
+        _allow_listing(arn, prefix if confine_listing else ""),
         *_allow_key(("kms:Decrypt",), kms_key_arn),
     )
 
@@ -96,6 +108,13 @@ def _build_policy(*statements: Policy) -> Policy:
 
 def _allow(sid: str, actions: tuple[str, ...], resource: str) -> Policy:
     return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": [resource]}
+
+
+def _allow_listing(bucket_arn: str, prefix: str) -> Policy:
+    allowed = _allow("ListObjects", ("s3:ListBucket",), bucket_arn)
+    if not prefix:
+        return allowed
+    return allowed | {"Condition": {"StringLike": {"s3:prefix": f"{prefix}/*"}}}
 
 
 def _allow_key(actions: tuple[str, ...], kms_key_arn: str | None) -> list[Policy]:

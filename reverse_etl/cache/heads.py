@@ -5,6 +5,7 @@ generation, and it is only ever moved after S3's. What is decided about heads: `
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 from redis.client import Pipeline
@@ -12,11 +13,13 @@ from redis.client import Pipeline
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import head_key
 from reverse_etl.cache.versions import renew_verified
-from reverse_etl.errors import IntegrityError
+from reverse_etl.errors import ConflictError, IntegrityError, TransientError
 from reverse_etl.landing.layout import head_name
 from reverse_etl.landing.manifest import decode_head, encode_head
 from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.model import Head
+
+_ATTEMPTS = 8
 
 
 def read_store_head(store: ObjectStore, sync: str) -> tuple[Head, str] | None:
@@ -76,6 +79,34 @@ def mirror_redis_head(target: RedisTarget, sync: str, head: Head) -> None:
             pipeline.set(key, encode_head(head))
 
     target.change(key, decide)
+
+
+def amend_heads(
+    store: ObjectStore, target: RedisTarget, sync: str, *, amend: Callable[[Head], Head]
+) -> None:
+    """Change what S3's head says beside its version, as `kept`, then Redis' copy of it.
+
+    `amend` is asked anew for every head that is found, and leaves version and generation as they
+    are: what readers see does not change. Without a head nothing is done. Raises `TransientError`
+    when the head keeps moving.
+    """
+    for _ in range(_ATTEMPTS):
+        found = read_store_head(store, sync)
+        if found is None:
+            return
+        head, etag = found
+        amended = amend(head)
+        if amended != head:
+            try:
+                write_store_head(store, sync, amended, etag=etag)
+            except ConflictError:
+                continue
+        mirror_redis_head(target, sync, amended)
+        return
+    raise TransientError(
+        f"S3's head of sync '{sync}' moved {_ATTEMPTS} times while it was to say which versions are "
+        "being retired. Run the step again when the other runs of this sync have ended."
+    )
 
 
 def heal_redis_head(

@@ -18,7 +18,9 @@ from reverse_etl.cache.heads import (
 )
 from reverse_etl.cache.versions import is_verified
 from reverse_etl.errors import ConflictError, TerminalError, TransientError
-from reverse_etl.landing.store import ObjectStore
+from reverse_etl.landing.layout import manifest_name
+from reverse_etl.landing.manifest import is_tombstone
+from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.model import Head, Manifest, Published
 
 _ATTEMPTS = 8
@@ -48,7 +50,11 @@ def pick_newest(stored: Head | None, cached: Head | None) -> Head | None:
 def build_head(
     manifest: Manifest, *, previous: Head | None, kept: tuple[str, ...], now: dt.datetime
 ) -> Head:
-    """The head that points at this version, after `previous`, whose blocked versions it keeps."""
+    """The head that points at this version, after `previous`, whose blocked versions it keeps.
+
+    What `previous` calls retiring stays so, but for versions that are whole in Redis again.
+    """
+    retiring = () if previous is None else previous.retiring
     return Head(
         generation=(0 if previous is None else previous.generation) + 1,
         version=manifest.version,
@@ -62,6 +68,7 @@ def build_head(
         compression=manifest.compression,
         key=manifest.key,
         kept=tuple(version for version in kept if version != manifest.version),
+        retiring=tuple(it for it in retiring if it != manifest.version and it not in kept),
         blocked=() if previous is None else previous.blocked,
     )
 
@@ -81,8 +88,8 @@ def publish_head(
     live, Redis' head is healed if it lags (`ALREADY_LIVE`). `kept` names the other versions in
     Redis; `check` is called before the flip and stops it by raising (a lost lease does).
 
-    Raises `TerminalError` when the version is blocked, `TransientError` when its records are not
-    verified in Redis or the heads keep moving.
+    Raises `TerminalError` when the version is blocked or was removed from the store meanwhile,
+    `TransientError` when its records are not verified in Redis or the heads keep moving.
     """
     for _ in range(_ATTEMPTS):
         found = read_store_head(store, manifest.sync)
@@ -97,6 +104,7 @@ def publish_head(
                 return Published.SUPERSEDED, newest
         _require_verified(target, manifest)
         head = build_head(manifest, previous=newest, kept=kept, now=now)
+        _require_committed(store, manifest)
         check()
         try:
             write_store_head(store, manifest.sync, head, etag=etag)
@@ -137,4 +145,15 @@ def _require_verified(target: RedisTarget, manifest: Manifest) -> None:
             f"The records of version '{manifest.version}' are not verified in Redis at "
             f"{target.address}: it was emptied or restarted meanwhile, or another run retired them. "
             "Run the step again."
+        )
+
+
+def _require_committed(store: ObjectStore, manifest: Manifest) -> None:
+    """A load takes its time: retention may have removed meanwhile what no head named yet."""
+    found = find(store, manifest_name(manifest.sync, manifest.version))
+    if found is None or is_tombstone(found[0]):
+        raise TerminalError(
+            f"Version '{manifest.version}' was removed from {store.location} while it was being "
+            "loaded into Redis, by retention or by hand. Nothing was published, and readers see "
+            "what they saw before. Materialise masked again, then cache."
         )

@@ -1,10 +1,11 @@
 """Makes room in Redis: versions that nobody reads any more are taken out, key by key.
 
-In this order, so that a crash anywhere is finished by the next run: S3's head stops listing the
-version as kept (from then on nobody can roll back to it without loading it anew); it is marked as
-retiring; a grace passes for readers that still follow an older head; its keys, computed again from
-its objects, are unlinked at a bounded pace; it is taken off the list. Nothing is ever searched for
-(SCAN, KEYS) or flushed: other applications' keys may lie beside ours.
+In this order, so that a crash anywhere is finished by the next run: S3's head lists the version as
+retiring instead of kept (from then on nobody can roll back to it without loading it anew, and
+retention still leaves its objects alone); the list in Redis says so too; a grace passes for readers
+that still follow an older head; its keys, computed again from its objects, are unlinked at a bounded
+pace; it is taken off the list, and then out of the head. Nothing is ever searched for (SCAN, KEYS)
+or flushed: other applications' keys may lie beside ours.
 """
 
 import time
@@ -13,12 +14,7 @@ from dataclasses import dataclass, replace
 
 from reverse_etl.cache.bulk import Bulk, Tally, Worker, pace, select_from_lines
 from reverse_etl.cache.faults import map_code, parse_code
-from reverse_etl.cache.heads import (
-    mirror_redis_head,
-    read_redis_head,
-    read_store_head,
-    write_store_head,
-)
+from reverse_etl.cache.heads import amend_heads, read_redis_head, read_store_head
 from reverse_etl.cache.layout import VersionEntry, VersionState, record_prefix, versions_key
 from reverse_etl.cache.replies import UnlinkReplies, wire_buffer
 from reverse_etl.cache.resp import unlink_command
@@ -28,19 +24,11 @@ from reverse_etl.cache.versions import (
     list_versions,
     mark_retiring,
 )
-from reverse_etl.errors import (
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
-    TerminalError,
-    TransientError,
-)
+from reverse_etl.errors import IntegrityError, NotFoundError, TerminalError, TransientError
 from reverse_etl.landing.layout import manifest_name
 from reverse_etl.landing.manifest import decode_manifest
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head, Manifest, RecordGroup
-
-_ATTEMPTS = 8
 
 #: Reads a version's records back from its objects, in bounded groups.
 GroupsOf = Callable[[Manifest], Iterable[RecordGroup]]
@@ -60,14 +48,19 @@ def plan_retiring(
     live: Collection[str],
     loading: str,
     keep_versions: int,
+    retiring: Collection[str] = (),
 ) -> RetirePlan:
     """What to retire so that `loading` may lie in Redis as one of `keep_versions`. Pure.
 
-    First what dead runs left behind (half loaded, half retired), always; then the oldest verified
-    versions that are not live, as many as needed.
+    First what dead runs left behind (half loaded, half retired, or `retiring` by S3's head), always;
+    then the oldest verified versions that are not live, as many as needed.
     """
     others = {version: entry for version, entry in entries.items() if version != loading}
-    verified = sorted(v for v, entry in others.items() if entry.state is VersionState.VERIFIED)
+    verified = sorted(
+        version
+        for version, entry in others.items()
+        if entry.state is VersionState.VERIFIED and (version in live or version not in retiring)
+    )
     dead = sorted(v for v in others if v not in verified and v not in live)
     surplus = max(0, len(others) - len(dead) - (keep_versions - 1))
     retirable = [version for version in verified if version not in live]
@@ -96,11 +89,15 @@ class Retirement:
         """
         stored, cached = self._read_heads(sync)
         entries = list_versions(self.bulk.target, sync)
+        retiring = () if stored is None else stored.retiring
+        if retiring:
+            self._end_retiring(sync)
         plan = plan_retiring(
             entries,
             live=_pick_live(stored, cached, entries),
             loading=loading,
             keep_versions=keep_versions,
+            retiring=retiring,
         )
         if not plan.makes_room:
             raise TerminalError(
@@ -116,7 +113,7 @@ class Retirement:
     def retire_version(self, sync: str, version: str) -> None:
         """Take one version that is not live out of Redis; begun or done before, it is finished."""
         target = self.bulk.target
-        self._unlist(sync, version)
+        self._begin_retiring(sync, version)
         mark_retiring(target, sync, version, now=self.bulk.clock())
         self._wait_out_grace(sync)
         self.bulk.check()
@@ -134,41 +131,41 @@ class Retirement:
             ) from None
         self.bulk.check()
         forget_version(target, sync, version)
+        self._end_retiring(sync)
 
     def _read_heads(self, sync: str) -> tuple[Head | None, Head | None]:
         found = read_store_head(self.store, sync)
         return None if found is None else found[0], read_redis_head(self.bulk.target, sync)
 
-    def _unlist(self, sync: str, version: str) -> None:
-        """Take the version out of `kept` of S3's head, then of Redis' copy.
+    def _begin_retiring(self, sync: str, version: str) -> None:
+        """List the version as retiring, and no longer as kept, in S3's head and in Redis' copy.
 
-        The generation stays: what readers see does not change. `TransientError` when the version
-        was made live meanwhile.
+        `TransientError` when the version was made live meanwhile.
         """
-        for _ in range(_ATTEMPTS):
-            found = read_store_head(self.store, sync)
-            if found is None:
-                return
-            head, etag = found
+
+        def amend(head: Head) -> Head:
             if head.version == version and is_verified(self.bulk.target, sync, version):
                 raise TransientError(
                     f"Version '{version}' was made live while it was to be retired from Redis. "
                     "Run the step again."
                 )
-            if version not in head.kept:
-                mirror_redis_head(self.bulk.target, sync, head)
-                return
-            shorter = replace(head, kept=tuple(it for it in head.kept if it != version))
-            try:
-                write_store_head(self.store, sync, shorter, etag=etag)
-            except ConflictError:
-                continue
-            mirror_redis_head(self.bulk.target, sync, shorter)
-            return
-        raise TransientError(
-            f"S3's head of sync '{sync}' moved {_ATTEMPTS} times while version '{version}' was being "
-            "retired. Run the step again."
-        )
+            # A version that was not kept either, of a load that died, needs its objects just as much.
+            return replace(
+                head,
+                kept=tuple(it for it in head.kept if it != version),
+                retiring=tuple(sorted({*head.retiring, version})),
+            )
+
+        amend_heads(self.store, self.bulk.target, sync, amend=amend)
+
+    def _end_retiring(self, sync: str) -> None:
+        """Take out of `retiring` what has no records in Redis any more, however it came to that."""
+
+        def amend(head: Head) -> Head:
+            listed = list_versions(self.bulk.target, sync)
+            return replace(head, retiring=tuple(it for it in head.retiring if it in listed))
+
+        amend_heads(self.store, self.bulk.target, sync, amend=amend)
 
     def _wait_out_grace(self, sync: str) -> None:
         """Wait until no reader can follow an earlier head than the present ones."""

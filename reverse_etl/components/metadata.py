@@ -100,8 +100,20 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
         "policy_fingerprint": manifest.policy_fingerprint,
         "snapshot_id": manifest.snapshot_id,
         "proof": receipt.proof,
+        **({} if receipt.privacy is None else {"privacy": dg.MetadataValue.md(receipt.privacy)}),
+        "leaks_allowed": _count_leaks(receipt),
         "swept": receipt.swept,
     }
+
+
+def _count_leaks(receipt: MaskedReceipt) -> str:
+    """What the leak scan found and was told to let pass: `column: kind n`; or none."""
+    found = [
+        f"{column}: {kind} {count:,}"
+        for column, kinds in receipt.leaks.items()
+        for kind, count in kinds.items()
+    ]
+    return "; ".join(found) or "none"
 
 
 def describe_cache(spec: SyncSpec, receipt: CacheReceipt) -> Metadata:

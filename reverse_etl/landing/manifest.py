@@ -109,8 +109,8 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(body: bytes) -> Head:
-    """The head in these bytes."""
-    document = _decode(_HEAD_KIND, body)
+    """The head in these bytes. One without `retiring`, of an earlier release, retires nothing."""
+    document = {"retiring": [], **_decode(_HEAD_KIND, body)}
     with _reading("head"):
         head: Head = _read(Head, document)
         _check_landing(head)

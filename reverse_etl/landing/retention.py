@@ -43,7 +43,7 @@ def sweep_old_days(
     A day whose documents cannot be read is left alone: somebody has to look at it.
     """
     head = find_head(store, sync)
-    spared = {head.version, *head.kept} if head else set()
+    spared = {head.version, *head.kept, *head.retiring} if head else set()
     swept = days = 0
     for day in _list_days_beyond(store, sync, retention, now=now):
         if day == spare:

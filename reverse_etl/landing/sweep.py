@@ -57,7 +57,7 @@ def sweep_replaced(
     current = find_current(store, sync, partition)
     head = find_head(store, sync)
     spared = {current.version} if current else set()
-    spared |= {head.version, *head.kept} if head else set()
+    spared |= {head.version, *head.kept, *head.retiring} if head else set()
     if current is None:
         return 0
     try:

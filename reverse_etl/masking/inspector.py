@@ -30,3 +30,7 @@ class Inspector(Protocol):
     def conclude(self) -> None:
         """Return if the version may be written; `DataError` says, with counts, why it may not."""
         ...
+
+    def close(self) -> None:
+        """Let go of what it holds; closing twice is closing once."""
+        ...

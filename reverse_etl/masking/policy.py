@@ -170,11 +170,15 @@ def require_masking_key(rules: Iterable[Rule], key: MaskingKey | None) -> None:
         )
 
 
-def compute_policy_fingerprint(policy: Policy, *, context: MaskContext) -> str:
-    """SHA-256 over the policy and the key it is applied with: equal means the same masked bytes."""
+def compute_policy_fingerprint(policy: Policy, *, context: MaskContext, gates: str = "") -> str:
+    """SHA-256 over the policy and the key it is applied with: equal means the same masked bytes.
+
+    `gates` is the fingerprint of what the masked rows were held against, empty for the defaults.
+    """
     key = context.masking_key if policy.needs_key else None
     used = "none" if key is None else key.fingerprint
-    return hashlib.sha256(f"{policy.fingerprint}:{used}".encode()).hexdigest()
+    parts = [policy.fingerprint, used, *([gates] if gates else [])]
+    return hashlib.sha256(":".join(parts).encode()).hexdigest()
 
 
 def _check_columns(rules: Sequence[Rule], found: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
 from reverse_etl.sources.base import PinRequest, Source
 from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.gates import check_gates
 
 
 def pin_snapshot(
@@ -30,6 +31,7 @@ def pin_snapshot(
         guarded=described.guarded,
     )
     check_masking_key(policy, runtime.masking_key)
+    check_gates(spec, policy)
     request = _plan(spec, partition, runtime, policy, run_id=run_id, as_of=as_of)
     source.sweep(now=request.pinned_at)
     snapshot = _find_own(runtime.store, source, request)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from reverse_etl.engine import Engine, open_engine
 from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
@@ -74,7 +75,7 @@ class LandingStage:
         source: Source,
         read_back: bool,
         metadata: Mapping[str, str],
-        inspect: Callable[[], Sequence[Inspector]] = tuple,
+        inspect: Callable[[Path], Sequence[Inspector]],
         report: Report,
     ) -> None:
         self._runtime = runtime
@@ -110,6 +111,7 @@ class LandingStage:
                 )
             ) as engine,
             open_scratch_file(scratch, purpose="while records are put in order") as file,
+            contextlib.ExitStack() as stack,
         ):
             spill = Spill(
                 engine,
@@ -121,7 +123,10 @@ class LandingStage:
                 ),
                 row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
             )
-            inspectors = self._inspect()  # anew each time: rows that are read again are seen again
+            # Anew each time: rows that are read again are seen again.
+            inspectors = self._inspect(scratch)
+            for inspector in inspectors:
+                stack.callback(inspector.close)
             tally = self._mask(snapshot, mask, spill, engine, inspectors=inspectors)
             _check_tally(tally, snapshot)
             for inspector in inspectors:

@@ -41,6 +41,7 @@ from reverse_etl.masking.policy import (
     compute_policy_fingerprint,
     resolve_pinned_policy,
 )
+from reverse_etl.masking.risk import render_histogram
 from reverse_etl.masking.rules import MaskContext
 from reverse_etl.model import (
     Current,
@@ -55,6 +56,7 @@ from reverse_etl.progress import Report
 from reverse_etl.runtime import Runtime
 from reverse_etl.sources.base import compute_query_fingerprint
 from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.gates import Gates, compute_gates_fingerprint
 from reverse_etl.stages.guards import check_rows
 from reverse_etl.stages.landing import LandedContent, LandingStage
 from reverse_etl.types import bigquery_type_name
@@ -82,11 +84,12 @@ def mask_snapshot(
     outcome = Landed.UNCHANGED
     stage_seconds: dict[str, float] = {}
     rows_before = None
+    gates = Gates(spec, inputs.policy, runtime)
     if manifest is None:
         earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
         rows_before = None if earlier is None else earlier.rows
         check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
-        manifest, stage_seconds = _land(spec, runtime, inputs, run_id=run_id, report=report)
+        manifest, stage_seconds = _land(spec, runtime, inputs, gates, run_id=run_id, report=report)
         outcome = _commit(runtime, manifest)
     return MaskedReceipt(
         manifest=manifest,
@@ -97,6 +100,8 @@ def mask_snapshot(
         rows_before=rows_before,
         swept=swept,
         proof=_choose_proof(spec, runtime),
+        privacy=None if gates.privacy is None else render_histogram(gates.privacy),
+        leaks=gates.leaks,
     )
 
 
@@ -135,7 +140,9 @@ def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
         snapshot=snapshot,
         policy=policy,
         context=context,
-        policy_fingerprint=compute_policy_fingerprint(policy, context=context),
+        policy_fingerprint=compute_policy_fingerprint(
+            policy, context=context, gates=compute_gates_fingerprint(spec)
+        ),
         landing_fingerprint=compute_landing_fingerprint(
             file_format=spec.config.landing.format,
             compression=spec.compression,
@@ -164,7 +171,13 @@ def _find_committed(
 
 
 def _land(
-    spec: SyncSpec, runtime: Runtime, inputs: _Inputs, *, run_id: str, report: Report
+    spec: SyncSpec,
+    runtime: Runtime,
+    inputs: _Inputs,
+    gates: Gates,
+    *,
+    run_id: str,
+    report: Report,
 ) -> tuple[Manifest, dict[str, float]]:
     """Every object of a new version, written and read back; its manifest is not committed yet."""
     version = build_version(inputs.snapshot.partition, runtime.now())
@@ -186,6 +199,7 @@ def _land(
         runtime,
         source=source,
         read_back=_choose_proof(spec, runtime) == "read_back",
+        inspect=gates.open,
         metadata={"sync": spec.name, "version": version, "policy": inputs.policy_fingerprint},
         report=report,
     )

@@ -116,20 +116,34 @@ def test_options_become_a_session(tls_scene: Scene, keep: Keep, tmp_path: Path) 
 
 
 def test_a_shared_session_is_for_the_same_ends_only() -> None:
-    """Another role, audience, region, address or name is another session; the length is not."""
+    """Another role, audience, region, address, name, length or login is another session."""
     changes: list[dict[str, object]] = [
         {"role_arn": "arn:aws:iam::123456789012:role/other"},
         {"audience": "https://aws.example.com/reverse-etl/dev"},
         {"region": "eu-west-1"},
         {"endpoint_url": "https://sts.example.com"},
         {"session_name": "dagster-dev-1a2b3c4d"},
+        {"session_seconds": 900},
+        {"credentials_file": Path("/home/ada/login.json")},
+        {"credentials_file": Path("/home/grace/login.json")},
     ]
     keys = [compute_cache_key(dataclasses.replace(OPTIONS, **change)) for change in changes]
 
-    assert len({*keys, compute_cache_key(OPTIONS)}) == 6
-    assert compute_cache_key(dataclasses.replace(OPTIONS, session_seconds=900)) == (
-        compute_cache_key(OPTIONS)
-    )
+    assert len({*keys, compute_cache_key(OPTIONS)}) == len(changes) + 1
+
+
+def test_a_login_is_named_by_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same words in another folder are another file."""
+    options = dataclasses.replace(OPTIONS, credentials_file=Path("login.json"))
+    keys = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        keys.add(compute_cache_key(options))
+    absolute = dataclasses.replace(OPTIONS, credentials_file=tmp_path / "other" / "login.json")
+
+    assert len(keys) == 2
+    assert compute_cache_key(absolute) == compute_cache_key(options)
 
 
 def test_a_key_of_the_cache_tells_nothing() -> None:

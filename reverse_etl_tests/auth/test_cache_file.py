@@ -5,6 +5,7 @@ import fcntl
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reverse_etl.auth.build import compute_cache_key
 from reverse_etl.auth.cache_file import CredentialCache, _parse
 from reverse_etl.auth.clock import SYSTEM_CLOCK
 from reverse_etl.auth.held import HeldSession
@@ -24,10 +26,14 @@ from reverse_etl.errors import ConfigError, TransientError
 from reverse_etl_tests.auth.checking import catch
 from reverse_etl_tests.auth.clocks import ManualClock
 from reverse_etl_tests.auth.conftest import Keep
+from reverse_etl_tests.auth.test_build import OPTIONS
 from reverse_etl_tests.auth.test_held import make_session
 from reverse_etl_tests.auth.test_shared import Aws, finish
 
 KEY = "0123456789abcdef"
+#: As another run has it.
+OTHER = compute_cache_key(OPTIONS)
+HOUR = 3600
 
 
 @pytest.fixture
@@ -372,6 +378,166 @@ def test_a_killed_holder_blocks_nobody(folder: Path) -> None:
 
         with cache.hold():
             assert not _is_free(folder)
+    assert _is_free(folder)
+
+
+def leave(folder: Path, time: ManualClock, *, key: str = OTHER) -> list[Path]:
+    """What another run that ended leaves behind, and what one that was killed may leave beside it."""
+    other = CredentialCache(folder, key)
+    with other.hold():
+        store(other, time)
+    (folder / f"{key}.new").write_text("")
+    return [folder / key, folder / f"{key}.new", folder / f"{key}.lock"]
+
+
+def age(paths: list[Path], seconds: float) -> None:
+    for path in paths:
+        before = path.stat().st_mtime - seconds
+        os.utime(path, (before, before))
+
+
+def test_sessions_that_have_ended_are_removed(
+    cache: CredentialCache, folder: Path, time: ManualClock
+) -> None:
+    """Every run leaves two files: whoever stores a session takes away what no session outlives."""
+    for key in (OTHER, OTHER[::-1]):
+        age(leave(folder, time, key=key), 12 * HOUR + 60)
+
+    with cache.hold():
+        held = store(cache, time)
+
+    assert {path.name for path in folder.iterdir()} == {KEY, f"{KEY}.lock"}
+    assert cache.load(time.clock) == held
+
+
+def test_sessions_that_may_last_stay(
+    cache: CredentialCache, folder: Path, time: ManualClock
+) -> None:
+    """The longest is of twelve hours."""
+    left = leave(folder, time)
+    age(left, 12 * HOUR - 60)
+
+    store(cache, time)
+
+    assert all(path.exists() for path in left)
+
+
+@pytest.mark.parametrize("young", [0, 1, 2], ids=["session", "unfinished", "lock"])
+def test_a_session_that_somebody_comes_for_stays(
+    cache: CredentialCache, folder: Path, time: ManualClock, young: int
+) -> None:
+    """One file that is young speaks for all three."""
+    left = leave(folder, time)
+    age([path for path in left if path != left[young]], 13 * HOUR)
+
+    store(cache, time)
+
+    assert all(path.exists() for path in left)
+
+
+def test_coming_for_a_session_makes_its_lock_young(folder: Path, time: ManualClock) -> None:
+    """By that it is seen that a run of more than twelve hours is still there."""
+    lock = leave(folder, time)[-1]
+    age([lock], 13 * HOUR)
+    before = lock.stat().st_mtime
+
+    with CredentialCache(folder, OTHER).hold():
+        pass
+
+    assert lock.stat().st_mtime > before + 12 * HOUR
+
+
+def test_a_session_that_is_locked_stays(
+    cache: CredentialCache, folder: Path, time: ManualClock
+) -> None:
+    """Somebody is about to store it anew."""
+    left = leave(folder, time)
+
+    with CredentialCache(folder, OTHER).hold():
+        age(left, 13 * HOUR)
+        store(cache, time)
+
+    assert all(path.exists() for path in left)
+
+
+def test_ones_own_session_is_not_removed(folder: Path, time: ManualClock) -> None:
+    """Not even where the clock has leapt, and it looks old as soon as it is there."""
+    mine = CredentialCache(folder, OTHER, patience_seconds=0.0)
+    left = leave(folder, time)
+    age(left, 13 * HOUR)
+
+    store(mine, time)
+
+    assert left[0].exists()
+    assert left[2].exists()
+
+
+def test_what_is_not_ours_stays(
+    cache: CredentialCache, folder: Path, time: ManualClock, tmp_path: Path
+) -> None:
+    """The folder may hold other things, and links and pipes are neither followed nor waited for."""
+    folder.mkdir(mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    age([elsewhere], 13 * HOUR)
+    names = ["notes.lock", "notes", OTHER.upper() + ".lock", f"{OTHER}.locked", "a" * 32]
+    for name in names:
+        (folder / name).write_text("precious")
+        age([folder / name], 13 * HOUR)
+    (folder / f"{'b' * 32}.lock").symlink_to(elsewhere)
+    os.mkfifo(folder / f"{'c' * 32}.lock", 0o600)
+    age([folder / f"{'c' * 32}.lock"], 13 * HOUR)
+    (folder / f"{'d' * 32}.lock").mkdir()
+    before = {path.name: stat.S_IFMT(path.lstat().st_mode) for path in folder.iterdir()}
+
+    store(cache, time)
+
+    after = {path.name: stat.S_IFMT(path.lstat().st_mode) for path in folder.iterdir()}
+    assert after == before | {KEY: stat.S_IFREG}
+    assert elsewhere.read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_swept_keeps_the_session(
+    cache: CredentialCache,
+    folder: Path,
+    time: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What stays behind costs a line in the log."""
+    age(leave(folder, time), 13 * HOUR)
+
+    def refuse(*_: object) -> None:
+        raise OSError("no locks here")
+
+    with caplog.at_level(logging.WARNING), monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", refuse)
+        held = store(cache, time)
+
+    assert cache.load(time.clock) == held
+    assert "credential_cache_not_swept error=OSError" in caplog.text
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(
+    cache: CredentialCache, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds a file that is not there any more keeps nobody out."""
+    lock_file, opened = fcntl.flock, []
+
+    def lose_once(lock: int, how: int) -> None:
+        if not opened:
+            (folder / f"{KEY}.lock").unlink()
+        opened.append(lock)
+        lock_file(lock, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", lose_once)
+        holding = cache.hold()
+        holding.__enter__()
+
+    assert len(opened) == 2
+    assert not _is_free(folder)
+    holding.__exit__(None, None, None)
     assert _is_free(folder)
 
 

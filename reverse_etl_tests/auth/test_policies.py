@@ -84,12 +84,45 @@ def test_landing_is_granted_its_prefix_alone() -> None:
     }
 
 
-def test_reader_gets_objects_and_lists_nothing() -> None:
-    """The application can neither write nor look around, and the key only opens for it."""
-    policy = build_reader_policy(bucket="acme", prefix="users", kms_key_arn=KEY)
+def test_reader_gets_objects_of_its_prefix_alone() -> None:
+    """The application writes nothing and looks nowhere else; the key only opens for it: exactly this."""
+    assert build_reader_policy(bucket="acme", prefix="users", kms_key_arn=KEY) == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "ReadObjects",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject"],
+                "Resource": ["arn:aws:s3:::acme/users/*"],
+            },
+            {
+                "Sid": "ListObjects",
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket"],
+                "Resource": ["arn:aws:s3:::acme"],
+                "Condition": {"StringLike": {"s3:prefix": "users/*"}},
+            },
+            {
+                "Sid": "UseKey",
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt"],
+                "Resource": [KEY],
+            },
+        ],
+    }
 
-    assert list_actions(policy) == ["s3:GetObject", "kms:Decrypt"]
-    assert policy["Statement"][0]["Resource"] == ["arn:aws:s3:::acme/users/*"]
+
+@pytest.mark.parametrize("build", [build_permissions_policy, build_reader_policy])
+def test_listing_that_is_not_confined_lacks_its_condition_alone(
+    build: Callable[..., dict[str, Any]],
+) -> None:
+    """Names of the whole bucket are shown, on request; nothing else is opened with them."""
+    confined = build(bucket="acme", prefix="users", kms_key_arn=KEY)
+    opened = build(bucket="acme", prefix="users", kms_key_arn=KEY, confine_listing=False)
+
+    (listed,) = [it for it in confined["Statement"] if it["Sid"] == "ListObjects"]
+    del listed["Condition"]
+    assert opened == confined
 
 
 @pytest.mark.parametrize("build", [build_permissions_policy, build_reader_policy])
@@ -100,11 +133,12 @@ def test_no_key_is_granted_where_none_is_used(build: Callable[..., dict[str, Any
     assert [action for action in list_actions(policy) if action.startswith("kms:")] == []
 
 
-def test_empty_prefix_is_the_whole_bucket() -> None:
+@pytest.mark.parametrize("build", [build_permissions_policy, build_reader_policy])
+def test_empty_prefix_is_the_whole_bucket(build: Callable[..., dict[str, Any]]) -> None:
     """A bucket that belongs to landing alone needs no condition, and gets no doubled slash."""
-    policy = build_permissions_policy(bucket="acme", prefix="", kms_key_arn=None)
+    policy = build(bucket="acme", prefix="", kms_key_arn=None)
 
-    landed, listed, _ = policy["Statement"]
+    landed, listed, *_ = policy["Statement"]
     assert landed["Resource"] == ["arn:aws:s3:::acme/*"]
     assert "Condition" not in listed
 

@@ -32,6 +32,7 @@ class Publisher:
 
     def verify(self, version: str, *, pinned_at: dt.datetime = NOW) -> Manifest:
         manifest = build_manifest([], version=version, pinned_at=pinned_at)
+        self.store.put(manifest_name(SYNC, version), encode_manifest(manifest))
         register_version(self.target, manifest, now=NOW)
         mark_verified(self.target, manifest, now=NOW)
         return manifest
@@ -76,6 +77,12 @@ class Cache:
 
     def make_room(self, *, loading: str, keep_versions: int = 2) -> tuple[str, ...]:
         return self.retirement().make_room(SYNC, loading=loading, keep_versions=keep_versions)
+
+    def heads(self) -> tuple[Head, Head]:
+        found, cached = read_store_head(self.store, SYNC), read_redis_head(self.bulk.target, SYNC)
+        assert found is not None
+        assert cached is not None
+        return found[0], cached
 
     def versions(self) -> dict[str, VersionState]:
         return {name: it.state for name, it in list_versions(self.bulk.target, SYNC).items()}

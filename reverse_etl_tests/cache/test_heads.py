@@ -1,5 +1,6 @@
 """The two heads, one at a time: healing, mirroring, and never a step back."""
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -8,6 +9,7 @@ import redis
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.heads import (
     advance_redis_head,
+    amend_heads,
     heal_redis_head,
     mirror_redis_head,
     read_redis_head,
@@ -69,6 +71,35 @@ def test_healing_mirrors_what_is_kept(publisher: Publisher) -> None:
 
     assert not heal_redis_head(publisher.store, publisher.target, SYNC, now=NOW)
     assert publisher.heads() == (head, head)
+
+
+def test_amending_keeps_what_readers_see(publisher: Publisher) -> None:
+    """S3's head and Redis' copy of it say something new under the same generation."""
+    _, head = publisher.publish(VERSION)
+    amended = dataclasses.replace(head, retiring=(EARLIER,))
+
+    amend_heads(publisher.store, publisher.target, SYNC, amend=lambda _: amended)
+
+    assert publisher.heads() == (amended, amended)
+
+
+def test_amending_nothing_still_mirrors(publisher: Publisher) -> None:
+    """A run that died after S3's head left Redis' copy behind: it follows, and S3's stays."""
+    head = build_head(VERSION, generation=2)
+    etag = publisher.store.put(head_name(SYNC), encode_head(head))
+    advance_redis_head(publisher.target, SYNC, build_head(VERSION, generation=2, kept=(EARLIER,)))
+
+    amend_heads(publisher.store, publisher.target, SYNC, amend=lambda found: found)
+
+    assert publisher.heads() == (head, head)
+    assert read_store_head(publisher.store, SYNC) == (head, etag)
+
+
+def test_amending_without_a_head_does_nothing(publisher: Publisher) -> None:
+    """Before the first publication there is nothing to say."""
+    amend_heads(publisher.store, publisher.target, SYNC, amend=lambda _: build_head(VERSION))
+
+    assert publisher.heads() == (None, None)
 
 
 @pytest.mark.parametrize("present", [None, build_head(VERSION, generation=1), build_head(EARLIER)])

@@ -18,6 +18,8 @@ from reverse_etl.cache.versions import list_versions
 from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.engine import open_engine
 from reverse_etl.errors import ConfigError, IntegrityError, TerminalError, TransientError
+from reverse_etl.landing.layout import manifest_name
+from reverse_etl.landing.manifest import encode_manifest
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import RecordGroup
 from reverse_etl_tests.cache.builders import (
@@ -143,6 +145,7 @@ def test_full_server_is_terminal_with_numbers() -> None:
         open_bulk(target) as bulk,
     ):
         earlier = build_manifest(live, version=EARLIER)
+        store.put(manifest_name(SYNC, EARLIER), encode_manifest(earlier))
         load_records(build_groups(live), manifest=earlier, bulk=bulk)
         verify_records(build_groups(live), manifest=earlier, bulk=bulk)
         publish_head(store, target, earlier, kept=(), now=NOW)

@@ -1,5 +1,6 @@
 """Heads: S3's first, then Redis'; never backwards by themselves; one winner; crashes heal."""
 
+import dataclasses
 import datetime as dt
 import itertools
 import threading
@@ -19,7 +20,8 @@ from reverse_etl.cache.versions import (
     register_version,
 )
 from reverse_etl.errors import ConflictError, TerminalError, TransientError
-from reverse_etl.landing.layout import head_name
+from reverse_etl.landing.layout import head_name, manifest_name
+from reverse_etl.landing.manifest import encode_tombstone
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import Head, Published
 from reverse_etl_tests.cache.builders import (
@@ -181,6 +183,42 @@ def test_blocked_version_is_refused(publisher: Publisher) -> None:
     _, head = publisher.publish(LATER)
 
     assert head.blocked == (VERSION,)
+
+
+@pytest.mark.contract
+def test_retiring_goes_on_after_a_publication(publisher: Publisher) -> None:
+    """The next head names what is still being retired, not what is whole in Redis again."""
+    publisher.verify(EARLIER)
+    retiring = ("2026-11-16.01kxqt5w8b7g4m2t", EARLIER, VERSION)
+    before = dataclasses.replace(build_head("2026-11-17.01kxqt5w8b7g4m2t"), retiring=retiring)
+    write_store_head(publisher.store, SYNC, before, etag=None)
+
+    _, head = publisher.publish(VERSION)
+
+    assert (head.kept, head.retiring) == ((EARLIER,), retiring[:1])
+    assert publisher.heads() == (head, head)
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("found", ["nothing", "tombstone"])
+@pytest.mark.parametrize("published", [EARLIER, None])
+def test_version_removed_meanwhile_is_not_published(
+    publisher: Publisher, found: str, published: str | None
+) -> None:
+    """No head points at a version that retention took while it was being loaded."""
+    if published is not None:
+        publisher.publish(published)
+    heads = publisher.heads()
+    manifest = publisher.verify(VERSION)
+    publisher.store.delete([manifest_name(SYNC, VERSION)])
+    if found == "tombstone":
+        tombstone = encode_tombstone(version=VERSION, buried_at=NOW)
+        publisher.store.put(manifest_name(SYNC, VERSION), tombstone)
+
+    with pytest.raises(TerminalError, match=r"Nothing was published.*Materialise masked again"):
+        publish_head(publisher.store, publisher.target, manifest, kept=(), now=NOW)
+
+    assert publisher.heads() == heads
 
 
 @pytest.mark.contract

@@ -29,10 +29,13 @@ from reverse_etl_tests.cache.builders import (
     NOW,
     SYNC,
     VERSION,
+    build_groups,
     build_head,
 )
 from reverse_etl_tests.cache.conftest import AsUser
 from reverse_etl_tests.cache.scenes import LINES, Cache, count_records
+
+SAME_DAY_EARLIER = "2026-11-19.01kxqt5w8b7g4m2s"
 
 FOREIGN = {
     f"{SYNC}:{EARLIER}x:{CANARY}-1": "looks like ours",
@@ -83,6 +86,25 @@ def test_plan_takes_the_dead_and_then_the_oldest(
 ) -> None:
     """Half loaded and half retired ones always go; verified ones only for room, oldest first."""
     assert plan(states, live=live, keep_versions=keep_versions) == expected
+
+
+@pytest.mark.parametrize(
+    ("retiring", "expected"), [("a", ("a",)), ("live", ()), ("new", ()), ("gone", ())]
+)
+def test_plan_finishes_what_the_head_calls_retiring(
+    retiring: str, expected: tuple[str, ...]
+) -> None:
+    """It goes whether or not room is needed, unless it is live or being loaded again."""
+    entries = {
+        version: VersionEntry(state=V, buckets=1, rows=1, since=NOW)
+        for version in ("a", "live", "new")
+    }
+
+    planned = plan_retiring(
+        entries, live={"live"}, loading="new", keep_versions=5, retiring=(retiring,)
+    )
+
+    assert (planned.versions, planned.makes_room) == (expected, True)
 
 
 @pytest.mark.contract
@@ -209,6 +231,59 @@ def test_version_without_objects_is_left_for_a_person(
 
     assert count_records(raw, EARLIER) == len(LINES)
     assert cache.versions() == {EARLIER: R, VERSION: V}
+    stored, cached = cache.heads()
+    assert stored == cached
+    assert (stored.kept, stored.retiring) == ((), (EARLIER,))
+
+
+@pytest.mark.contract
+def test_version_removed_by_hand_leaves_the_heads(cache: Cache, raw: redis.Redis) -> None:
+    """Whoever did as the message says, and took the version off the list, is rid of it."""
+    cache.publish(EARLIER)
+    cache.publish(VERSION)
+    cache.store.delete([manifest_name(SYNC, EARLIER)])
+    with pytest.raises(TerminalError):
+        cache.make_room(loading=LATER)
+    raw.hdel(f"{SYNC}:versions", EARLIER)
+
+    assert cache.make_room(loading=LATER) == ()
+
+    stored, cached = cache.heads()
+    assert stored == cached
+    assert (stored.kept, stored.retiring) == ((), ())
+
+
+@pytest.mark.contract
+def test_emptied_redis_leaves_nothing_retiring(cache: Cache, raw: redis.Redis) -> None:
+    """What has no records there needs no objects: it does not stay in the head for ever."""
+    cache.publish(EARLIER)
+    head = build_head(EARLIER, generation=1, published_at=NOW)
+    cache.store.put(head_name(SYNC), encode_head(dataclasses.replace(head, retiring=(VERSION,))))
+    raw.flushall()
+
+    assert cache.make_room(loading=LATER) == ()
+
+    found = read_store_head(cache.store, SYNC)
+    assert found is not None
+    assert found[0] == head
+
+
+@pytest.mark.contract
+def test_objects_are_named_until_the_last_record_is_gone(cache: Cache) -> None:
+    """While records are unlinked both heads say so, of a version that was never kept too."""
+    cache.publish(EARLIER)
+    cache.publish(VERSION)
+    cache.load(SAME_DAY_EARLIER)
+    seen = []
+
+    def read(_: Manifest) -> Iterable[RecordGroup]:
+        seen.append([(head.kept, head.retiring) for head in cache.heads()])
+        return build_groups(LINES)
+
+    retirement = dataclasses.replace(cache.retirement(), groups_of=read)
+    retirement.make_room(SYNC, loading=LATER, keep_versions=2)
+
+    assert seen == [[((EARLIER,), (SAME_DAY_EARLIER,))] * 2, [((), (EARLIER,))] * 2]
 
 
 @pytest.mark.contract
@@ -258,7 +333,7 @@ def test_refused_unlink_is_told_by_its_code(cache: Cache, as_user: AsUser) -> No
 def test_narrow_rights_are_enough(cache: Cache, as_user: AsUser, raw: redis.Redis) -> None:
     """The writer's whole work goes through with these commands on its own keys, and no others."""
     target = as_user(
-        *("+get", "+set", "+mget", "+mset", "+unlink", "+del", "+pexpire"),
+        *("+get", "+set", "+mget", "+mset", "+unlink", "+del", "+pexpire", "+ping"),
         *("+hget", "+hset", "+hdel", "+hgetall"),
         *("+watch", "+unwatch", "+multi", "+exec"),
         keys=f"{SYNC}:*",

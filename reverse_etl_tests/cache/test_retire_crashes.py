@@ -33,6 +33,14 @@ class Crash:
             raise Killed
 
 
+def sweep_unnamed(cache: Cache) -> None:
+    """Retention at its greediest: no manifest is left of what S3's head does not name."""
+    stored, _ = cache.heads()
+    named = {stored.version, *stored.kept, *stored.retiring}
+    unnamed = {EARLIER, VERSION, LATER} - named
+    cache.store.delete([manifest_name(SYNC, version) for version in unnamed])
+
+
 @pytest.mark.parametrize("at", range(6))
 def test_retiring_is_finished_after_a_crash(cache: Cache, raw: redis.Redis, at: int) -> None:
     """Killed at any check on the way, the next run leaves the same as if nothing had happened."""
@@ -47,25 +55,78 @@ def test_retiring_is_finished_after_a_crash(cache: Cache, raw: redis.Redis, at: 
         crashed = True
 
     cache.bulk = whole
+    sweep_unnamed(cache)
     cache.make_room(loading=LATER)
 
     assert crashed is (at < 5)
     assert cache.versions() == {VERSION: VersionState.VERIFIED}
     assert count_records(raw, EARLIER) == 0
     assert count_records(raw, VERSION) == len(LINES)
+    assert [(head.kept, head.retiring) for head in cache.heads()] == [((), ())] * 2
 
 
+@pytest.mark.parametrize("write", ["before_first", "first", "before_second", "second"])
+@pytest.mark.parametrize("keep_versions", [2, 5])
+def test_crash_at_a_write_of_the_head_is_finished(
+    cache: Cache, raw: redis.Redis, write: str, keep_versions: int
+) -> None:
+    """Killed just before or after S3's head, the next run finishes, though retention ran meanwhile.
+
+    What was not begun is begun only for want of room.
+    """
+
+    class KillingStore(MemoryStore):
+        left = 2 if write.endswith("second") else 1
+
+        def put_if_match(self, name: str, body: bytes, *, etag: str) -> str:
+            self.left -= 1
+            if self.left == 0 and write.startswith("before"):
+                raise Killed
+            etag = super().put_if_match(name, body, etag=etag)
+            if self.left == 0:
+                raise Killed
+            return etag
+
+    cache.publish(EARLIER)
+    cache.publish(VERSION)
+    store = KillingStore()
+    for item in list(cache.store.list_objects("")):
+        store.put(item.name, cache.store.get(item.name))
+    cache.store = store
+    with pytest.raises(Killed):
+        cache.make_room(loading=LATER)
+
+    sweep_unnamed(cache)
+    cache.make_room(loading=LATER, keep_versions=keep_versions)
+
+    gone = write != "before_first" or keep_versions == 2
+    assert count_records(raw, EARLIER) == (0 if gone else len(LINES))
+    assert (EARLIER in cache.versions()) is not gone
+    stored, cached = cache.heads()
+    assert (stored.kept, stored.retiring) == (() if gone else (EARLIER,), ())
+    assert stored.generation == 2
+    if write != "second":
+        assert cached == stored
+
+
+@pytest.mark.parametrize("listed", [(EARLIER,), ()], ids=["retiring", "earlier_release"])
 @pytest.mark.parametrize("step", ["store_head", "redis_head", "mark"])
-def test_crash_while_unlisting_is_finished(cache: Cache, raw: redis.Redis, step: str) -> None:
-    """Killed between S3's head, Redis' head and the list, the next run brings all in line."""
+def test_crash_while_unlisting_is_finished(
+    cache: Cache, raw: redis.Redis, step: str, listed: tuple[str, ...]
+) -> None:
+    """Killed between S3's head, Redis' head and the list, the next run brings all in line.
+
+    An earlier release, which only took the version out of `kept`, is finished too.
+    """
     cache.publish(EARLIER)
     cache.publish(VERSION)
     head = read_redis_head(cache.bulk.target, SYNC)
     assert head is not None
     shorter = dataclasses.replace(head, kept=())
-    cache.store.put(head_name(SYNC), encode_head(shorter))
+    retiring = dataclasses.replace(head, kept=(), retiring=listed)
+    cache.store.put(head_name(SYNC), encode_head(retiring))
     if step != "store_head":
-        advance_redis_head(cache.bulk.target, SYNC, shorter)
+        advance_redis_head(cache.bulk.target, SYNC, retiring)
     if step == "mark":
         raw.hset(
             f"{SYNC}:versions",

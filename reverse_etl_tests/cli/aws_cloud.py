@@ -76,9 +76,11 @@ def build_rules(policy: Policy) -> tuple[PolicyRule, ...]:
     )
 
 
-def build_policy(*, without: str | None = None) -> Policy:
+def build_policy(*, without: str | None = None, confine_listing: bool = True) -> Policy:
     """The policy that the package says landing needs, `without` one action."""
-    policy = build_permissions_policy(bucket=BUCKET, prefix=PREFIX, kms_key_arn=None)
+    policy = build_permissions_policy(
+        bucket=BUCKET, prefix=PREFIX, kms_key_arn=None, confine_listing=confine_listing
+    )
     for statement in policy["Statement"]:
         statement["Action"] = [action for action in statement["Action"] if action != without]
     return policy

@@ -128,13 +128,64 @@ def test_each_permission_is_needed_and_named(walk: Walk, action: str, failed: li
 
 
 def test_absence_that_a_prefix_does_not_reveal_is_told(cloud: Cloud, walk: Walk) -> None:
-    """Where S3 wants the right to list the whole bucket for it, the message says so."""
+    """Where S3 wants the right to list the whole bucket for it, message and policy say so."""
     cloud.s3.permissions.prefix_reveals_absence = False
 
     done = walk(cloud, "--json")
 
     assert find_steps(done.document, "failed") == ["s3 absent object"]
     assert "without the condition on s3:prefix" in message(done.document, "s3 absent object")
+    policies = done.document["policies"]
+    assert policies["permissions"] == build_policy(confine_listing=False)
+    assert any("confine_listing = false" in remark for remark in policies["remarks"])
+
+
+def test_printed_policy_makes_absence_told(cloud: Cloud, walk: Walk) -> None:
+    """What is printed is what makes the step pass, also where a prefix does not reveal absence."""
+    cloud.s3.permissions.prefix_reveals_absence = False
+    policy = walk(cloud, "--json").document["policies"]["permissions"]
+    cloud.scene.sts.roles[cloud.scene.role.arn] = replace(
+        cloud.scene.role, rules=build_rules(policy)
+    )
+
+    done = walk(cloud, "--json")
+
+    assert outcomes(done.document) == dict.fromkeys(STEPS, "passed")
+
+
+@pytest.mark.parametrize("action", ["s3:GetObject", "s3:ListBucket"])
+def test_grant_that_is_missing_opens_no_other(walk: Walk, action: str) -> None:
+    """Absence is denied to who may not get, or list at all: the condition is not at fault then."""
+    with open_cloud(build_policy(without=action)) as cloud:
+        policies = walk(cloud, "--json").document["policies"]
+
+    assert policies["permissions"] == build_policy()
+    assert policies["remarks"] == []
+
+
+def test_absence_that_is_not_told_for_another_reason_opens_nothing(
+    cloud: Cloud, walk: Walk
+) -> None:
+    """Only a denial speaks of a grant."""
+    cloud.s3.faults.answer("InvalidAccessKeyId", key="-absent", times=None)
+
+    done = walk(cloud, "--json")
+
+    assert find_steps(done.document, "failed") == ["s3 absent object"]
+    assert "s3:prefix" not in message(done.document, "s3 absent object")
+    assert done.document["policies"]["permissions"] == build_policy()
+
+
+def test_whole_bucket_has_no_condition_to_leave_out() -> None:
+    """Without a prefix the policy is the same, and nothing is remarked."""
+    settings = Settings(store_url="s3://landing", s3_region="eu-central-1")
+
+    confined, opened = (
+        prescribe(settings, sub=OTHER_SUB, kms_key_arn=None, confine_listing=confine)
+        for confine in (True, False)
+    )
+
+    assert opened == confined
 
 
 def test_printed_policies_make_a_refused_deployment_pass(walk: Walk) -> None:

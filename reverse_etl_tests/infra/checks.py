@@ -1,5 +1,6 @@
 """What the Terraform files have to keep to: each check returns what is wrong, nothing when all is well."""
 
+import itertools
 import json
 import re
 from typing import Any
@@ -45,15 +46,21 @@ def find_policy_differences(sources: Sources) -> list[str]:
     """Where a policy written here is not the one that the package builds and the doctor prints."""
     documents = find_documents(sources)
     wrong = []
-    for key in (None, _KEY):
+    for key, confine in itertools.product((None, _KEY), (True, False)):
         values = {
             "var.google_subject": _SUB,
             "var.audience": _AUDIENCE,
             "var.prefix": "users/prod",
             "var.kms_key_arn": key,
+            "var.confine_listing": confine,
             "aws_s3_bucket.landing.arn": "arn:aws:s3:::acme",
         }
-        place: dict[str, Any] = {"bucket": "acme", "prefix": "users/prod", "kms_key_arn": key}
+        place: dict[str, Any] = {
+            "bucket": "acme",
+            "prefix": "users/prod",
+            "kms_key_arn": key,
+            "confine_listing": confine,
+        }
         expected = {
             "trust": build_trust_policy(sub=_SUB, audience=_AUDIENCE),
             "landing": build_permissions_policy(**place),
@@ -203,11 +210,13 @@ def find_undescribed(sources: Sources) -> list[str]:
 
 
 def find_unvalidated(sources: Sources) -> list[str]:
-    """Variables that take anything; tags are the only ones that may."""
+    """Variables that take anything; tags are the only ones that may. A switch is on or off, never null."""
     return [
         name
         for name, body in find_blocks(sources, "variable")
-        if "validation" not in body and not name.endswith(": tags")
+        if "validation" not in body
+        and not (unquote(body.get("type")) == "bool" and body.get("nullable") is False)
+        and not name.endswith(": tags")
     ]
 
 

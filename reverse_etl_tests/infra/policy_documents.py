@@ -13,8 +13,6 @@ _KINDS = {
     "effect": "Effect",
     "actions": "Action",
     "resources": "Resource",
-    "principals": "Principal",
-    "condition": "Condition",
 }
 
 
@@ -47,36 +45,65 @@ def _expand(
 ) -> Iterator[tuple[Block, Mapping[str, Any]]]:
     for statement in body.get("statement", []):
         yield statement, values or {}
+    for kind, block in _unfold(body):
+        for value in [None] if values is None else _list_values(block, values):
+            yield block["content"][0], {**(values or {}), f"{kind}.value": value}
+
+
+def _unfold(body: Block) -> Iterator[tuple[str, Block]]:
+    """Kind and text of each `dynamic` block."""
     for dynamic in body.get("dynamic", []):
-        ((_, block),) = dynamic.items()
-        (reference,) = re.findall(r"^\$\{(var\.\w+) == null \? \[\] : \[\1\]\}$", block["for_each"])
-        value = None if values is None else values[reference]
-        if values is None or value is not None:
-            yield block["content"][0], {**(values or {}), "statement.value": value}
+        for kind, block in dynamic.items():
+            yield unquote(kind), block
+
+
+def _list_values(block: Block, values: Mapping[str, Any]) -> list[Any]:
+    """What a `dynamic` block is repeated for: a variable that is set, or one that another switches on."""
+    where_set = re.fullmatch(r"\$\{(var\.\w+) == null \? \[\] : \[\1\]\}", block["for_each"])
+    if where_set:
+        return [] if values[where_set[1]] is None else [values[where_set[1]]]
+    switched = re.fullmatch(r"\$\{(var\.\w+) \? \[(var\.\w+)\] : \[\]\}", block["for_each"])
+    if switched is None:
+        raise ValueError(block["for_each"])
+    return [values[switched[2]]] if values[switched[1]] else []
 
 
 def _render_statement(statement: Block, values: Mapping[str, Any]) -> Policy:
-    def fill(text: Any) -> str:
-        return re.sub(r"\$\{([\w.]+)\}", lambda it: str(values[it[1]]), str(unquote(text)))
-
     rendered: Policy = {"Effect": "Allow"}
     for name, value in statement.items():
-        if name.startswith("__"):
+        if name.startswith("__") or name in ("condition", "dynamic"):
             continue
         if name == "principals":
             rendered["Principal"] = {
-                fill(it["type"]): _unwrap([fill(one) for one in it["identifiers"]]) for it in value
+                _fill(it["type"], values): _unwrap(
+                    [_fill(one, values) for one in it["identifiers"]]
+                )
+                for it in value
             }
-        elif name == "condition":
-            rendered["Condition"] = tested = {}
-            for it in value:
-                held = tested.setdefault(fill(it["test"]), {})
-                held[fill(it["variable"])] = _unwrap([fill(one) for one in it["values"]])
         elif isinstance(value, list):
-            rendered[_KINDS[name]] = [fill(one) for one in value]
+            rendered[_KINDS[name]] = [_fill(one, values) for one in value]
         else:
-            rendered[_KINDS[name]] = fill(value)
-    return rendered
+            rendered[_KINDS[name]] = _fill(value, values)
+    conditions = _render_conditions(statement, values)
+    return rendered | ({"Condition": conditions} if conditions else {})
+
+
+def _render_conditions(statement: Block, values: Mapping[str, Any]) -> dict[str, Any]:
+    blocks = [(block, values) for block in statement.get("condition", [])]
+    for kind, dynamic in _unfold(statement):
+        blocks += [
+            (dynamic["content"][0], {**values, f"{kind}.value": value})
+            for value in _list_values(dynamic, values)
+        ]
+    tested: dict[str, Any] = {}
+    for block, seen in blocks:
+        held = tested.setdefault(_fill(block["test"], seen), {})
+        held[_fill(block["variable"], seen)] = _unwrap([_fill(it, seen) for it in block["values"]])
+    return tested
+
+
+def _fill(text: Any, values: Mapping[str, Any]) -> str:
+    return re.sub(r"\$\{([\w.]+)\}", lambda it: str(values[it[1]]), str(unquote(text)))
 
 
 def _unwrap(values: list[str]) -> str | list[str]:

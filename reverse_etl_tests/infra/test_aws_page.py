@@ -59,12 +59,12 @@ def test_permissions_are_those_of_the_policies() -> None:
 
 
 def test_costs_are_computed_from_the_prices() -> None:
-    """Each number of the table follows from its objects and bytes."""
+    """Each number of the table follows from its objects and bytes; an object is got twice."""
     for row in read_table("What it costs"):
         found = re.fullmatch(r"([\d,]+) \((\d+) MB\)", row[1])
         assert found is not None
         objects, size = int(found[1].replace(",", "")), int(found[2]) * 1_000_000
-        day = (objects * PUT, objects * GET, size * OUT)
+        day = (objects * PUT, 2 * objects * GET, size * OUT)
         expected = [*day, sum(day), size * STORED]
         assert row[2:] == [f"{amount:.4f}" for amount in expected]
 

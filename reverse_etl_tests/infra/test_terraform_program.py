@@ -87,6 +87,7 @@ ACCEPTED = [
         "aws",
         {
             "prefix": "reverse_etl/prod",
+            "confine_listing": False,
             "kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/8f0a3c1e-0000-4000-8000-000000000000",
         },
     ),

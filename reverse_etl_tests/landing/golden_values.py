@@ -115,5 +115,6 @@ HEAD = Head(
     compression="gzip",
     key="user_id",
     kept=("2026-11-18.01m7rzdy4k6xq0ga",),
+    retiring=("2026-11-16.01m7mg4x2v9h3s6b",),
     blocked=("2026-11-17.01m7pd2zr8c5tn1e",),
 )

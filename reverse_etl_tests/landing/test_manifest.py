@@ -1,5 +1,6 @@
 """The documents that commit: their bytes are a format, and what is not ours is refused unread."""
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable
@@ -91,6 +92,7 @@ def heads(draw: st.DrawFn) -> Head:
         compression=compression,
         key=draw(texts),
         kept=tuple(draw(st.lists(texts))),
+        retiring=tuple(draw(st.lists(texts))),
         blocked=tuple(draw(st.lists(texts))),
     )
 
@@ -234,6 +236,16 @@ def test_members_of_a_newer_writer_are_passed_over(name: str) -> None:
     assert DECODERS[name](json.dumps(document).encode()) == VALUES[name]
 
 
+def test_head_of_an_earlier_release_retires_nothing() -> None:
+    """A head that was written before `retiring` was known is read, and everything else it says."""
+    document = json.loads(GOLDEN_BYTES[HEAD])
+    del document["retiring"]
+
+    head = decode_head(json.dumps(document).encode())
+
+    assert head == dataclasses.replace(golden.HEAD, retiring=())
+
+
 @pytest.mark.parametrize("version", [0, 2, "1", 1.0, True, None, CANARY])
 @pytest.mark.parametrize("name", DECODERS)
 def test_other_format_version_is_refused(name: str, version: object) -> None:
@@ -281,6 +293,9 @@ def test_other_content_is_refused_and_not_shown(name: str, body: bytes) -> None:
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
+#: Members that came later; documents without them are still read.
+OPTIONAL = {(HEAD, "retiring")}
+
 WRONG = [None, CANARY, -1, True, 1.5, [], {}, [CANARY], {CANARY: CANARY}, "\ud800"]
 
 
@@ -307,7 +322,8 @@ def test_hand_edited_document_is_refused_and_not_shown(name: str) -> None:
     for member in original.keys() - {"kind", "format_version"}:
         without = {key: value for key, value in original.items() if key != member}
         others = [{**original, member: wrong} for wrong in WRONG if not fits(name, member, wrong)]
-        for document in (without, *others):
+        refused = others if (name, member) in OPTIONAL else [without, *others]
+        for document in refused:
             with pytest.raises(IntegrityError, match="lacks a field, or holds one") as raised:
                 DECODERS[name](json.dumps(document).encode())
             assert CANARY not in str(raised.value)

@@ -139,15 +139,21 @@ def test_backfill_of_an_old_day_is_new() -> None:
 
 
 def test_what_readers_see_stays() -> None:
-    """The head's version and those beside it in Redis are never too old."""
+    """The head's version, those beside it in Redis and those on their way out are never too old."""
     store = MemoryStore()
-    versions = [land_day(store, age) for age in (90, 80, 70, 1)]
-    head = replace(HEAD, version=versions[0], kept=(versions[1],), partition=name_day(90))
+    versions = [land_day(store, age) for age in (90, 85, 80, 70, 1)]
+    head = replace(
+        HEAD,
+        version=versions[0],
+        kept=(versions[1],),
+        retiring=(versions[2],),
+        partition=name_day(90),
+    )
     store.put(head_name(SYNC), encode_head(head))
 
     sweep(store, days=30)
 
-    assert list_landed(store) == {name_day(90), name_day(80), name_day(1)}
+    assert list_landed(store) == {name_day(90), name_day(85), name_day(80), name_day(1)}
 
 
 def test_copy_of_a_day_is_not_a_day() -> None:

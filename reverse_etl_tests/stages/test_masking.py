@@ -115,12 +115,75 @@ def test_no_canary_reaches_the_store(tmp_path: Path, spec: SyncSpec) -> None:
 def test_canary_search_finds_what_is_kept(tmp_path: Path, spec: SyncSpec) -> None:
     """The search above sees into compressed objects: under rule keep it finds the values."""
     columns = [{"name": column["name"], "rule": "keep"} for column in COLUMNS]
-    config = spec.config.model_dump(mode="json") | {"columns": columns}
+    config = spec.config.model_dump(mode="json") | {
+        "columns": columns,
+        "leaks": {"allow": [{"column": "email", "kinds": ["email"]}]},
+    }
     store = MemoryStore()
 
     land(build_spec(**config), build_runtime(tmp_path, store=store))
 
     assert find_canaries(store) != []
+
+
+def test_leak_stops_the_version_before_anything_is_written(tmp_path: Path, spec: SyncSpec) -> None:
+    """A column of addresses that somebody keeps is told with its count, and leaves no object."""
+    columns = [{"name": column["name"], "rule": "keep"} for column in COLUMNS]
+    config = spec.config.model_dump(mode="json") | {"columns": columns}
+    store = MemoryStore()
+
+    with pytest.raises(DataError, match="column 'email' holds what looks like e-mail") as raised:
+        land(build_spec(**config), build_runtime(tmp_path, store=store))
+
+    assert "@" not in str(raised.value)
+    assert [name for name in store._objects if ".jsonl" in name or "part-" in name] == []
+
+
+def test_group_that_is_too_small_stops_the_version(tmp_path: Path, spec: SyncSpec) -> None:
+    """Nobody stands alone in what was asked to be proved; the receipt of what passes has the picture."""
+    names = build_users(1).column_names
+    quasi = next(name for name in ("country", "city", "name") if name in names)
+    config = spec.config.model_dump(mode="json")
+    alone = config | {"privacy": {"quasi_identifiers": [quasi], "k": 501}}
+    together = config | {"privacy": {"quasi_identifiers": [quasi], "k": 2}}
+    runtime = build_runtime(tmp_path)
+
+    with pytest.raises(DataError, match="501"):
+        land(build_spec(**alone), runtime)
+    receipt = land(build_spec(**together), runtime)
+
+    assert receipt.outcome is Landed.COMMITTED
+    assert receipt.privacy is not None
+
+
+def test_stricter_gate_holds_for_what_is_landed(tmp_path: Path, spec: SyncSpec) -> None:
+    """A version that passed without a gate is not taken for one that passed it."""
+    runtime = build_runtime(tmp_path)
+    land(spec, runtime)
+    config = spec.config.model_dump(mode="json")
+    stricter = build_spec(**config | {"privacy": {"quasi_identifiers": ["name"], "k": 501}})
+
+    with pytest.raises(DataError, match="501"):
+        pipeline.mask_and_land(stricter, stricter.partition(DAY, now=NOW), runtime, run_id="run-2")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"privacy": {"quasi_identifiers": ["nowhere"], "k": 2}},
+        {"leaks": {"allow": [{"column": "nowhere", "kinds": ["email"]}]}},
+    ],
+    ids=["privacy", "leaks"],
+)
+def test_gate_over_no_column_is_refused_before_anything_is_pinned(
+    tmp_path: Path, spec: SyncSpec, gate: dict[str, object]
+) -> None:
+    """A gate that watches nothing would look like one that passes."""
+    runtime = build_runtime(tmp_path)
+    config = spec.config.model_dump(mode="json")
+
+    with pytest.raises(PolicyError, match="nowhere"):
+        land(build_spec(**config | gate), runtime)
 
 
 def test_masking_again_finds_the_version(tmp_path: Path, spec: SyncSpec) -> None:

@@ -31,13 +31,15 @@ _CLAIMS = "google token"
 SESSION = "aws session"
 _BUCKET = "s3 bucket"
 _PUT = "s3 put"
+_GET = "s3 get"
+_LIST = "s3 list"
 
 #: What is looked at on the object that was put.
 _PROBES: tuple[tuple[str, Callable[[S3Probe], str]], ...] = (
-    ("s3 get", S3Probe.get),
+    (_GET, S3Probe.get),
     ("s3 conditional put", S3Probe.put_conditionally),
     ("s3 checksum", S3Probe.put_corrupted),
-    ("s3 list", S3Probe.find_listed),
+    (_LIST, S3Probe.find_listed),
     ("s3 absent object", S3Probe.find_absent),
     ("s3 unfinished uploads", S3Probe.leave_upload),
     ("s3 delete", S3Probe.delete),
@@ -68,7 +70,9 @@ def examine_auth(checkup: Checkup, runtime: Runtime) -> Prescription:
             checkup.run(step, examine, needs=needs)
         for step, look in _PROBES:
             checkup.run(step, partial(found.examine_object, look), needs=[_PUT])
-        return found.prescribe()
+        # Otherwise absence is denied for want of another grant, and nothing has to be opened wider for it.
+        may_read = checkup.has_passed(_GET) and checkup.has_passed(_LIST)
+        return found.prescribe(may_read=may_read)
 
 
 class _Findings:
@@ -177,12 +181,17 @@ class _Findings:
         assert self._probe is not None  # noqa: S101 - the put is needed by these steps
         return look(self._probe)
 
-    def prescribe(self) -> Prescription:
-        """The policies, with the token's own sub if there was one."""
+    def prescribe(self, *, may_read: bool) -> Prescription:
+        """The policies, with the token's own sub if there was one.
+
+        Who may get and list what is there, and is not told what is not, needs a wider listing.
+        """
+        hides_absence = self._probe is not None and self._probe.hides_absence
         return prescribe(
             self._runtime.settings,
             sub=None if self._token is None else self._token.sub,
             kms_key_arn=None if self._probe is None else self._probe.kms_key_arn,
+            confine_listing=not (may_read and hides_absence),
         )
 
     @property

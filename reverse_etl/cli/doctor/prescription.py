@@ -19,6 +19,11 @@ _CHOOSE_AUDIENCE = (
     f"{_UNKNOWN_AUDIENCE}: a text of your own, one a role and environment; set "
     "REVERSE_ETL_OIDC_AUDIENCE to the same."
 )
+_OPEN_LISTING = (
+    "s3:ListBucket stands without its condition on s3:prefix, because S3 denied an object that is not there "
+    "though the prefix may be listed: set confine_listing = false in infra/aws. The application's reader "
+    "needs the same."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +57,13 @@ class Prescription:
         }
 
 
-def prescribe(settings: Settings, *, sub: str | None, kms_key_arn: str | None) -> Prescription:
-    """The policies for these settings; `sub` is the token's, `kms_key_arn` the key that S3 named."""
+def prescribe(
+    settings: Settings, *, sub: str | None, kms_key_arn: str | None, confine_listing: bool = True
+) -> Prescription:
+    """The policies for these settings; `sub` is the token's, `kms_key_arn` the key that S3 named.
+
+    Without `confine_listing` the names of the whole bucket are granted, not only those below the prefix.
+    """
     remarks: list[str] = []
     trust = None
     if settings.aws_identity is AwsIdentity.GOOGLE_OIDC:
@@ -63,7 +73,9 @@ def prescribe(settings: Settings, *, sub: str | None, kms_key_arn: str | None) -
             f"Whom the role trusts is not Google's affair: REVERSE_ETL_AWS_IDENTITY is "
             f"{settings.aws_identity}."
         )
-    permissions = _prescribe_permissions(settings, kms_key_arn, remarks)
+    permissions = _prescribe_permissions(
+        settings, kms_key_arn, remarks, confine_listing=confine_listing
+    )
     return Prescription(trust=trust, permissions=permissions, remarks=tuple(remarks))
 
 
@@ -83,7 +95,7 @@ def _prescribe_trust(settings: Settings, sub: str | None, remarks: list[str]) ->
 
 
 def _prescribe_permissions(
-    settings: Settings, kms_key_arn: str | None, remarks: list[str]
+    settings: Settings, kms_key_arn: str | None, remarks: list[str], *, confine_listing: bool
 ) -> Policy | None:
     from reverse_etl.auth.policies import build_permissions_policy  # noqa: PLC0415 - the same
 
@@ -95,12 +107,16 @@ def _prescribe_permissions(
     if key is not None and ":key/" not in key:
         remarks.append("REVERSE_ETL_S3_KMS_KEY_ID is no key's ARN: a policy can name no other.")
         key = None
+    prefix = parts.path.strip("/")
+    if prefix and not confine_listing:
+        remarks.append(_OPEN_LISTING)
     try:
         return build_permissions_policy(
             bucket=parts.netloc,
-            prefix=parts.path.strip("/"),
+            prefix=prefix,
             kms_key_arn=key,
             partition=_find_partition(settings),
+            confine_listing=confine_listing,
         )
     except ConfigError as error:
         remarks.append(error.message)

@@ -43,6 +43,8 @@ class S3Probe:
         self._upload_id: str | None = None
         #: The key that S3 said it encrypted with: the bucket's own, where none is configured.
         self.kms_key_arn: str | None = None
+        #: Whether S3 denied an object that is not there, as it does one that may not be read.
+        self.hides_absence = False
 
     def __enter__(self) -> Self:
         return self
@@ -115,14 +117,25 @@ class S3Probe:
 
     def find_absent(self) -> str:
         """Whether an object that is not there can be told from one that may not be read."""
+        from reverse_etl.landing.s3.faults import FOREIGN, Kind, read_fault  # noqa: PLC0415
+
+        name = f"{self._name}-absent"
         try:
-            self._get(f"{self._name}-absent")
+            with self._explained("GET", name):
+                try:
+                    self._fetch(name)
+                except FOREIGN as error:
+                    self.hides_absence = read_fault(error).kind is Kind.DENIED
+                    raise
         except NotFoundError:
             return "an object that is not there is answered as such"
         except ConfigError as error:
+            if not self.hides_absence:
+                raise
             raise ConfigError(
-                f"{error.message} The first run reads what is not there yet. If step 's3 list' passed, grant "
-                "s3:ListBucket on the bucket without the condition on s3:prefix."
+                f"{error.message} The first run reads what is not there yet. If steps 's3 get' and 's3 list' "
+                "passed, grant s3:ListBucket on the bucket without the condition on s3:prefix "
+                "(confine_listing = false in infra/aws)."
             ) from None
         raise TerminalError(f"{self._place.location} returned an object that nobody wrote.")
 
@@ -191,9 +204,13 @@ class S3Probe:
 
     def _get(self, name: str) -> bytes:
         with self._explained("GET", name):
-            answer = self._client.get_object(**self._at(name))
-            with contextlib.closing(answer["Body"]) as body:
-                content: bytes = body.read()
+            return self._fetch(name)
+
+    def _fetch(self, name: str) -> bytes:
+        """Read an object; errors are boto's."""
+        answer = self._client.get_object(**self._at(name))
+        with contextlib.closing(answer["Body"]) as body:
+            content: bytes = body.read()
         return content
 
     def _abort_upload(self) -> None:

@@ -1,0 +1,235 @@
+"""The leak scan: every masked row is looked at for personal data in columns that nobody declared.
+
+It cannot be switched off; what a column may hold is allowed by name. `leak_kinds` has what is looked
+for, `leak_patterns` how. What is kept of a batch is counts.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+
+from reverse_etl.engine import Engine, guarded
+from reverse_etl.errors import DataError, PolicyError
+from reverse_etl.masking.leak_columns import ScannedColumn, list_scanned_columns
+from reverse_etl.masking.leak_kinds import (
+    COUNT_BITS,
+    FIELD_BITS,
+    LIMITS,
+    MOST_CANDIDATES,
+    LeakKind,
+    explains_by_chance,
+    find_shift,
+)
+from reverse_etl.masking.leak_patterns import find_query
+from reverse_etl.masking.policy import Policy
+
+# A column half of which is of one kind is a column of that kind: it is allowed by name, or masked.
+_MOST_SHARE = 0.5
+_SUSPECTS, _PLACE, _TEXT = "leak_suspects", "leak_column", "leak_text"
+_FIELD = (1 << FIELD_BITS) - 1
+
+
+class LeakAllowance(BaseModel):
+    """One column that may hold what the leak scan looks for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str = Field(description="A column that leaves.")
+    kinds: tuple[LeakKind, ...] = Field(min_length=1, description="What it may hold.")
+
+
+class LeakRules(BaseModel):
+    """What the leak scan lets pass. It looks at every row of every version, whatever stands here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allow: tuple[LeakAllowance, ...] = Field(
+        default=(), description="Columns that may hold what is looked for, and what of it."
+    )
+    thresholds: Mapping[LeakKind, Annotated[float, Field(ge=0, le=_MOST_SHARE)]] = Field(
+        default={},
+        description="By kind, the share of a column's values that stops a version; docs/leaks.md has "
+        "the defaults.",
+    )
+
+    def find_share(self, kind: LeakKind) -> float:
+        """The share of a column's values from which on finds of the kind stop a version."""
+        return self.thresholds.get(kind, LIMITS[kind].share)
+
+    def allows(self, column: str, kind: LeakKind) -> bool:
+        """Whether somebody wrote down that the column may hold the kind."""
+        return any(kind in each.kinds for each in self.allow if each.column == column)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakFinding:
+    """How many of a column's values hold what looks like a kind.
+
+    `candidates` and `hits` count within them: a text may hold more than one, and a candidate that
+    fails its check digit is no hit.
+    """
+
+    column: str
+    kind: LeakKind
+    values: int
+    found: int
+    candidates: int
+    hits: int
+
+    def exceeds(self, share: float) -> bool:
+        """Whether there are too many to be an exception, and too many to be chance."""
+        limits = LIMITS[self.kind]
+        return self.found >= max(limits.least, share * self.values) and not explains_by_chance(
+            hits=self.hits, candidates=self.candidates, chance=limits.chance
+        )
+
+    def describe(self) -> str:
+        """Column, kind and counts."""
+        return (
+            f"column '{self.column}' holds what looks like {LIMITS[self.kind].words} in {self.found} of "
+            f"{self.values} values ({100 * self.found / self.values:.3g} %)"
+        )
+
+
+def resolve_leaks(rules: LeakRules, *, policy: Policy) -> tuple[ScannedColumn, ...]:
+    """The columns to look at; `PolicyError` when a column is allowed that does not leave."""
+    leaving = [column.landed.name for column in policy.columns]
+    unknown = sorted({each.column for each in rules.allow} - set(leaving))
+    if unknown:
+        raise PolicyError(
+            f"leaks.allow names columns that do not leave: {', '.join(map(repr, unknown))}. Columns "
+            f"that do: {', '.join(map(repr, leaving))}. Correct the name, or take the entry out."
+        )
+    return tuple(list_scanned_columns(policy))
+
+
+class _Counts:
+    """What was seen of one column: its values, and by kind what was found, candidates and hits."""
+
+    def __init__(self) -> None:
+        self.values = 0
+        self.by_kind = np.zeros((len(LeakKind), 3), np.int64)
+
+    def add(self, values: int, by_kind: npt.NDArray[np.int64]) -> None:
+        self.values += values
+        self.by_kind += by_kind
+
+
+class LeakInspector:
+    """The leak scan of one version. `see` may be called from several threads at once."""
+
+    def __init__(self, rules: LeakRules, *, policy: Policy) -> None:
+        self._rules = rules
+        columns = resolve_leaks(rules, policy=policy)
+        self._items = {f".leak.{column.name}": column.expression for column in columns}
+        self._counts = {column.name: _Counts() for column in columns}
+        self._lock = threading.Lock()
+
+    @property
+    def items(self) -> Mapping[str, str]:
+        """A text a column: empty unless something in it has to be searched, which is seldom."""
+        return self._items
+
+    def see(self, cursor: Engine, seen: pa.Table) -> None:
+        """Search what is suspect, and add up the batch."""
+        columns = [seen.column(item) for item in self._items]
+        values = [len(column) - column.null_count for column in columns]
+        finds = _search(cursor, _gather_suspects(columns), columns=len(columns))
+        with self._lock:
+            for counts, number, found in zip(self._counts.values(), values, finds, strict=True):
+                counts.add(number, _count_kinds(found))
+
+    def close(self) -> None:
+        """It holds counts only."""
+
+    @property
+    def findings(self) -> tuple[LeakFinding, ...]:
+        """Everything that was found, allowed or not, in order of columns and kinds."""
+        with self._lock:
+            return tuple(
+                LeakFinding(
+                    column=name,
+                    kind=kind,
+                    values=counts.values,
+                    found=int(found),
+                    candidates=int(candidates),
+                    hits=int(hits),
+                )
+                for name, counts in self._counts.items()
+                for kind, (found, candidates, hits) in zip(LeakKind, counts.by_kind, strict=True)
+                if found
+            )
+
+    @property
+    def report(self) -> Mapping[str, Mapping[str, int]]:
+        """By column and kind, how many values hold what looks like it; columns without any are absent."""
+        found: dict[str, dict[str, int]] = {}
+        for finding in self.findings:
+            found.setdefault(finding.column, {})[finding.kind.value] = finding.found
+        return found
+
+    def conclude(self) -> None:
+        """Return if nothing was found that nobody declared; `DataError` names all columns and kinds."""
+        leaks = [
+            finding
+            for finding in self.findings
+            if finding.exceeds(self._rules.find_share(finding.kind))
+            and not self._rules.allows(finding.column, finding.kind)
+        ]
+        if leaks:
+            raise DataError(
+                "The leak scan stopped the version, nothing of it was written: "
+                f"{'; '.join(leak.describe() for leak in leaks)}. Mask each column (rule: drop, redact, "
+                "or hmac where equality is needed), or mend the query. If its values may leave, write "
+                f"it down in the sync:\n{_write_allowances(leaks)}"
+            )
+
+
+def _gather_suspects(columns: Sequence[pa.ChunkedArray]) -> pa.Table:
+    """All texts that are not empty, each with the place of its column."""
+    suspects = [
+        column.filter(pc.greater(pc.binary_length(column), pa.scalar(0))).cast(pa.string())
+        for column in columns
+    ]
+    places = np.repeat(np.arange(len(columns)), [len(each) for each in suspects])
+    texts = pa.chunked_array([chunk for each in suspects for chunk in each.chunks], pa.string())
+    return pa.Table.from_arrays([pa.array(places, pa.int64()), texts], names=[_PLACE, _TEXT])
+
+
+def _search(cursor: Engine, suspects: pa.Table, *, columns: int) -> list[npt.NDArray[np.int64]]:
+    """The finds of each column."""
+    if not suspects.num_rows:
+        return [np.zeros(0, np.int64)] * columns
+    with guarded("the leak scan"):
+        cursor.register(_SUSPECTS, suspects)
+        try:
+            found = cursor.sql(find_query(_SUSPECTS, text=_TEXT, keep=_PLACE)).to_arrow_table()
+        finally:
+            cursor.unregister(_SUSPECTS)
+    places, finds = (found.column(name).to_numpy() for name in (_PLACE, "found"))
+    return [finds[places == place] for place in range(columns)]
+
+
+def _count_kinds(found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """By kind: values with a hit, candidates, hits."""
+    counts = np.zeros((len(LeakKind), 3), np.int64)
+    for row, kind in zip(counts, LeakKind, strict=True):
+        fields = (found >> find_shift(kind)) & _FIELD
+        hits = fields & MOST_CANDIDATES
+        row[:] = np.count_nonzero(hits), (fields >> COUNT_BITS).sum(), hits.sum()
+    return counts
+
+
+def _write_allowances(leaks: Iterable[LeakFinding]) -> str:
+    kinds: dict[str, list[str]] = {}
+    for leak in leaks:
+        kinds.setdefault(leak.column, []).append(leak.kind.value)
+    lines = [f"    - {{column: {name}, kinds: [{', '.join(of)}]}}" for name, of in kinds.items()]
+    return "\n".join(["leaks:", "  allow:", *lines])
