@@ -89,6 +89,8 @@ def locate(*, sync: str, partition: str | None = None, step: str | None = None) 
         error.sync = error.sync or sync
         error.partition = error.partition or partition
         error.step = error.step or step
+        # `from None` only hides what a library raised, values and all: here it is let go of.
+        error.__context__ = None
         raise
 
 

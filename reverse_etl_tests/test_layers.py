@@ -9,7 +9,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "reverse_etl"
 
 #: Each room, and the rooms of ours that it may import. Modules beside the rooms stand by their name.
-FLOOR = {"ahead", "scratch_file", "errors", "model", "sql", "progress", "engine", "types", "locks", "quiet"}
+FLOOR = {
+    "ahead",
+    "scratch_file",
+    "errors",
+    "model",
+    "sql",
+    "progress",
+    "engine",
+    "types",
+    "locks",
+    "quiet",
+}
 FORMATS = {
     f"landing.{name}" for name in ("layout", "manifest", "encode", "digest", "buckets", "store")
 }

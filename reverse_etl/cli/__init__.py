@@ -10,6 +10,7 @@ from reverse_etl.cli.failures import report_failure
 from reverse_etl.cli.interrupts import INTERRUPTED, watch_interrupts
 from reverse_etl.cli.parser import build_parser
 from reverse_etl.cli.streams import forgive_encodings
+from reverse_etl.quiet import switch_off_core_dumps
 
 __all__ = ["main"]
 
@@ -17,6 +18,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; wrong use exits with 2, as argparse does."""
     forgive_encodings()
+    switch_off_core_dumps()
     arguments = build_parser().parse_args(argv)
     with watch_interrupts(signal.SIGINT) as interrupts:
         try:

@@ -12,6 +12,7 @@ from reverse_etl.components.failures import translate_errors
 from reverse_etl.components.reporting import log_progress
 from reverse_etl.model import Partition, Step
 from reverse_etl.progress import Report
+from reverse_etl.quiet import switch_off_core_dumps
 from reverse_etl.resources import RuntimeResource
 from reverse_etl.spec import SyncSpec
 
@@ -50,6 +51,7 @@ def open_step(
     snapshot, or the paid query, of the try before it. A new materialisation has an id of its own.
     """
     key = context.partition_key
+    switch_off_core_dumps()
     run_id = find_root_run(context.run)
     with (
         translate_errors(sync=spec.name, partition=key, step=step.value),

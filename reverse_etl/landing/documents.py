@@ -123,6 +123,15 @@ def _replace(
     )
 
 
+def find_last_manifest(store: ObjectStore, sync: str, partition: str) -> Manifest | None:
+    """The day's own committed version, or else that of the nearest earlier day."""
+    current = find_current(store, sync, partition)
+    if current is not None:
+        with suppress(NotFoundError):
+            return read_manifest(store, sync, current.version)
+    return find_earlier_manifest(store, sync, partition)
+
+
 def find_earlier_manifest(store: ObjectStore, sync: str, partition: str) -> Manifest | None:
     """The committed version of the nearest earlier day that has one which is not blocked."""
     head = find_head(store, sync)

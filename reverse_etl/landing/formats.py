@@ -44,7 +44,10 @@ def encode_object(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
     plain = texts[0] if len(texts) == 1 else b"".join(texts)
     if plan.compression == "none":
         return bytes(plain)
-    body = bytes(igzip.compress(plain, compresslevel=_GZIP_LEVEL, mtime=0))
+    try:
+        body = bytes(igzip.compress(plain, compresslevel=_GZIP_LEVEL, mtime=0))
+    except isal_zlib.error:  # type: ignore[misc]
+        raise _build_encoder_error(plan) from None
     decoded = decompress(body, compression=plan.compression)
     # As buffers: memoryviews are compared number by number.
     if not pa.py_buffer(decoded).equals(pa.py_buffer(plain)):
@@ -162,6 +165,14 @@ def _encode_parquet(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
         )
         for bucket in buckets
     ]
+    with guarded("writing Parquet"):
+        body = _write_parquet(plan, schema, tables)
+    if not are_same_tables(_read_parquet(body), pa.concat_tables(tables)):
+        raise _build_encoder_error(plan)
+    return body
+
+
+def _write_parquet(plan: LandingPlan, schema: pa.Schema, tables: Sequence[pa.Table]) -> bytes:
     sink = io.BytesIO()
     # Page checksums: without them most flipped bytes are read as other values, unnoticed.
     with pq.ParquetWriter(
@@ -170,10 +181,7 @@ def _encode_parquet(plan: LandingPlan, buckets: Sequence[Bucket]) -> bytes:
         for table in tables:
             # One row group a bucket, an empty one too: a reader finds it by its number alone.
             writer.write_table(table, row_group_size=max(1, table.num_rows))
-    body = sink.getvalue()
-    if not are_same_tables(_read_parquet(body), pa.concat_tables(tables)):
-        raise _build_encoder_error(plan)
-    return body
+    return sink.getvalue()
 
 
 def _read_parquet(body: bytes) -> pa.Table:
@@ -200,8 +208,8 @@ def _decode_parquet(body: bytes, engine: Engine) -> Iterator[pa.Array]:
     record = record_expression(file.schema_arrow)
     groups = range(file.num_row_groups)
     for start in range(0, len(groups), _ROW_GROUPS_AT_ONCE):
-        table = file.read_row_groups(list(groups[start : start + _ROW_GROUPS_AT_ONCE]))
         with guarded("encoding landed rows"), refused_by_value():
+            table = file.read_row_groups(list(groups[start : start + _ROW_GROUPS_AT_ONCE]))
             engine.register("landed_rows", table)
             lines = engine.sql(f"SELECT {record} AS line FROM landed_rows").to_arrow_table()
             engine.unregister("landed_rows")

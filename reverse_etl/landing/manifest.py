@@ -57,6 +57,13 @@ def encode_tombstone(*, version: str, buried_at: dt.datetime) -> bytes:
     return _encode(_TOMBSTONE_KIND, {"version": version, "buried_at": buried_at})
 
 
+def decode_tombstone(body: bytes) -> dt.datetime:
+    """When the attempt was buried; `IntegrityError` for anything but a tombstone."""
+    document = _decode(_TOMBSTONE_KIND, body)
+    with _reading("tombstone"):
+        return parse_time(document["buried_at"])
+
+
 def is_tombstone(body: bytes) -> bool:
     """Whether these bytes of a `manifest.json` say that the attempt was swept."""
     return _parse(body).get("kind") == _TOMBSTONE_KIND

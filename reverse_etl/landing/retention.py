@@ -2,6 +2,9 @@
 
 What counts is when a version was committed, not only which day it is of: a backfill of an old day is
 new. What readers see, what lies in Redis beside it or is being taken out of it, stays whatever its age.
+
+A day's small documents (`current.json`, `snapshot.json`) stay: no store removes an object under a
+condition, and a backfill may be writing them at this moment. Whoever reads them finds the version gone.
 """
 
 import contextlib
@@ -11,12 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reverse_etl.errors import NotFoundError, ReverseEtlError
-from reverse_etl.landing.documents import find_current, find_head, find_snapshot, read_manifest
+from reverse_etl.landing.documents import find_current, find_head, read_manifest
 from reverse_etl.landing.layout import (
-    current_name,
     day_prefix,
     is_version,
-    snapshot_name,
     split_version,
 )
 from reverse_etl.landing.store import ObjectStore
@@ -24,6 +25,8 @@ from reverse_etl.landing.sweep import remove_version
 
 # A run does its own work first: what a long backlog leaves is for the next ones.
 _DAYS_A_RUN = 30
+# A listing for each: those that went long ago need not be looked at for ever.
+_DAYS_LOOKED_AT = 120
 _DAY_FOLDER = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
@@ -69,10 +72,22 @@ def _list_days_beyond(
     landed = 0
     for place, day in enumerate(days):
         with contextlib.suppress(ReverseEtlError):
-            landed += find_current(store, sync, day) is not None
+            landed += _has_landed(store, sync, day)
         if landed == retention.versions:
-            return sorted(other for other in days[place + 1 :] if other < first_kept)
+            beyond = [other for other in days[place + 1 :] if other < first_kept]
+            return sorted(beyond[:_DAYS_LOOKED_AT])
     return []
+
+
+def _has_landed(store: ObjectStore, sync: str, day: str) -> bool:
+    """Whether the day has a version that stands."""
+    current = find_current(store, sync, day)
+    if current is None:
+        return False
+    with contextlib.suppress(NotFoundError):
+        read_manifest(store, sync, current.version)
+        return True
+    return False
 
 
 def _remove_day(
@@ -90,16 +105,7 @@ def _remove_day(
         for version, committed_at in _list_committed(store, sync, day)
         if committed_at < limit and version not in spared
     ]
-    current = find_current(store, sync, day)
-    if current is not None and current.version in old:
-        # First: a run that commits a version of this day from here on makes it the day's again.
-        store.delete([current_name(sync, day)])
-    for version in old:
-        remove_version(store, sync, version, now=now)
-    snapshot = find_snapshot(store, sync, day)
-    if snapshot is not None and snapshot.pinned_at < limit and snapshot.expires_at < now:
-        store.delete([snapshot_name(sync, day)])
-    return len(old)
+    return sum(remove_version(store, sync, version, now=now) for version in old)
 
 
 def _list_committed(store: ObjectStore, sync: str, day: str) -> Iterator[tuple[str, dt.datetime]]:

@@ -20,7 +20,12 @@ from reverse_etl.landing.layout import (
     split_version,
     version_prefix,
 )
-from reverse_etl.landing.manifest import decode_manifest, encode_tombstone, is_tombstone
+from reverse_etl.landing.manifest import (
+    decode_manifest,
+    decode_tombstone,
+    encode_tombstone,
+    is_tombstone,
+)
 from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.model import Current, Manifest
 
@@ -46,7 +51,7 @@ def sweep_attempts(
     for version in list(_list_attempts(store, sync)):
         age = now - parse_id_time(split_version(version)[1])
         if age >= older_than:
-            swept += _bury(store, sync, version, age=age, now=now)
+            swept += _bury(store, sync, version, now=now)
     return swept
 
 
@@ -79,17 +84,31 @@ def sweep_replaced(
 
 
 def remove_version(store: ObjectStore, sync: str, version: str, *, now: dt.datetime) -> int:
-    """Remove a committed version that nobody needs; 1, or 0 when nothing was left of it."""
-    announce_attempt(store, sync, version)
-    # Without its manifest it is an attempt like any dead one: the next sweep goes on from here.
-    store.delete([manifest_name(sync, version)])
-    return _bury(store, sync, version, age=dt.timedelta(0), now=now)
-
-
-def _bury(
-    store: ObjectStore, sync: str, version: str, *, age: dt.timedelta, now: dt.datetime
-) -> int:
+    """Remove a committed version that nobody needs; 1, or 0 when somebody came to need it meanwhile."""
     name = manifest_name(sync, version)
+    found = find(store, name)
+    if found is None or is_tombstone(found[0]):
+        return 0
+    announce_attempt(store, sync, version)
+    try:
+        # In one step: without its manifest for a moment it could be committed again.
+        buried = store.put_if_match(
+            name, encode_tombstone(version=version, buried_at=now), etag=found[1]
+        )
+    except ConflictError:
+        return 0
+    head = find_head(store, sync)
+    if head is not None and version in {head.version, *head.kept, *head.retiring}:
+        # It was published while this run came to its decision: nothing of it is gone yet.
+        store.put_if_match(name, found[0], etag=buried)
+        retract_attempt(store, sync, version)
+        return 0
+    return _bury(store, sync, version, now=now)
+
+
+def _bury(store: ObjectStore, sync: str, version: str, *, now: dt.datetime) -> int:
+    name = manifest_name(sync, version)
+    buried_at = now
     try:
         store.put_if_absent(name, encode_tombstone(version=version, buried_at=now))
     except ConflictError:
@@ -99,11 +118,12 @@ def _bury(
                 _finish_commit(store, decode_manifest(found[0]))
             retract_attempt(store, sync, version)
             return 0
+        buried_at = decode_tombstone(found[0])
     objects = [item.name for item in store.list_objects(version_prefix(sync, version))]
     bodies = [item for item in objects if not item.endswith(f"/{MANIFEST}")]
     store.delete(bodies)
     store.sweep_unfinished(version_prefix(sync, version), older_than_seconds=0, now=now.timestamp())
-    if age >= _TOMBSTONE_STAYS:
+    if now - buried_at >= _TOMBSTONE_STAYS:
         store.delete([name])
         retract_attempt(store, sync, version)
     return 1 if bodies else 0

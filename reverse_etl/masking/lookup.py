@@ -1,7 +1,7 @@
 """The masked key of one raw key, for a person who looks up one user. Pure.
 
 Whole columns are masked by the rules' SQL; this is the same function for a single value, without an
-engine. A test holds the two equal.
+engine. A test holds the two equal. What a rule normalises goes through the rule's own function.
 """
 
 import hmac
@@ -32,6 +32,6 @@ def mask_key(
             "REVERSE_ETL_MASKING_KEY or REVERSE_ETL_MASKING_KEY_FILE, or give the token itself "
             "(--masked)."
         )
-    domain = f"sync:{sync}" if rule.domain is None else f"shared:{rule.domain}"
-    key = masking_key.derive(domain).encode()
-    return f"{masking_key.key_id}.{hmac.digest(key, str(value).encode(), 'sha256').hex()}"
+    key = rule.derive_key(masking_key, sync=sync).encode()
+    text = rule.prepare_text(str(value))
+    return f"{masking_key.key_id}.{hmac.digest(key, text.encode(), 'sha256').hex()}"

@@ -64,7 +64,7 @@ class DuckDBSource:
         """The canonical schema of the query's columns; not a row is read."""
         _refuse_the_past(as_of)
         transpiled = transpile_query(query, parameters=PARAMETER_NAMES)
-        with self._open_warehouse() as connection, _planning():
+        with guarded("describing the query"), self._open_warehouse() as connection, _planning():
             _close_the_door(connection)
             described = connection.sql(
                 f"SELECT * FROM ({transpiled.sql}) LIMIT 0",

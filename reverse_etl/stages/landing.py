@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reverse_etl.engine import Engine, open_engine
+from reverse_etl.engine import Engine, guarded, open_engine
 from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
@@ -210,7 +210,10 @@ class LandingStage:
         duplicates = DuplicateCounter()
         row_bytes = tally.lines.bytes / max(1, tally.lines.rows)
         # Closed here and now: the traceback of an error would keep its thread at work.
-        with closing(spill.read_ordered(row_bytes=row_bytes)) as batches:
+        with (
+            guarded("putting records in order"),
+            closing(spill.read_ordered(row_bytes=row_bytes)) as batches,
+        ):
             buckets = cut_buckets(
                 witness.watch(batches), buckets=plan.buckets, duplicates=duplicates
             )

@@ -43,7 +43,7 @@ FOUND = {
     (4, "'sauce' was unexpected"),
     (5, "'postgres' is not one of ['duckdb', 'bigquery']"),
     (7, "'nobody' does not match"),
-    (10, "'hmca' is not one of ['age_group', 'bucket', 'drop'"),
+    (10, "'hmca' is not one of ['age_group', 'bottom_code', 'bucket'"),
     (11, "'rule' is a required property"),
     (14, "0 is less than the minimum of 1"),
     (15, "'length' is a required property"),

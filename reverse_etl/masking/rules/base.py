@@ -25,7 +25,7 @@ class MaskContext:
 
 
 #: A whole column of one batch to another of as many values, outside the engine.
-Compute = Callable[[pa.ChunkedArray], pa.Array]
+Compute = Callable[[pa.ChunkedArray], pa.Array | pa.ChunkedArray]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

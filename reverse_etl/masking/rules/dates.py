@@ -1,4 +1,4 @@
-"""`age_group` and `year`: what remains of a date. Relative to the partition's date, never to today's."""
+"""`age_group`, `year`, `month`, `week`: what remains of a day. Relative to the partition's, never today's."""
 
 from typing import Literal
 
@@ -43,15 +43,23 @@ class AgeGroup(Rule):
         return f"CASE WHEN {known} THEN {label} WHEN {quoted} IS NOT NULL THEN 'unknown' END"
 
 
-class Year(Rule):
+class _Calendar(Rule):
+    """What the rules for the parts of a calendar have in common."""
+
+    def check_column(self, column: pa.Field) -> None:
+        """`PolicyError` for what has no day."""
+        if not (pa.types.is_date32(column.type) or pa.types.is_timestamp(column.type)):
+            raise self.refuse(column, "DATE, DATETIME or TIMESTAMP")
+
+
+class Year(_Calendar):
     """The year alone; of a TIMESTAMP in UTC."""
 
     rule: Literal["year"]
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """INT64, from DATE, DATETIME or TIMESTAMP."""
-        if not (pa.types.is_date32(column.type) or pa.types.is_timestamp(column.type)):
-            raise self.refuse(column, "DATE, DATETIME or TIMESTAMP")
+        self.check_column(column)
         return pa.field(column.name, pa.int64())
 
     def expression(
@@ -59,6 +67,49 @@ class Year(Rule):
     ) -> str:
         """The calendar year."""
         del parameters, context
-        zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
-        moment = f"({quoted} AT TIME ZONE 'UTC')" if zoned else quoted
-        return f"year({moment})::BIGINT"
+        return f"year({_place(quoted, column)})::BIGINT"
+
+
+class Month(_Calendar):
+    """Year and month, "2026-11"; of a TIMESTAMP in UTC."""
+
+    rule: Literal["month"]
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """STRING, from DATE, DATETIME or TIMESTAMP."""
+        self.check_column(column)
+        return pa.field(column.name, pa.string())
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """Four digits of the year and two of the month, so that text sorts as time does."""
+        del parameters, context
+        return f"strftime({_place(quoted, column)}, '%Y-%m')"
+
+
+class Week(_Calendar):
+    """Year and week of ISO 8601, "2026-W47"; of a TIMESTAMP in UTC.
+
+    Weeks begin on Monday, and the year is the one that the week's Thursday lies in.
+    """
+
+    rule: Literal["week"]
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """STRING, from DATE, DATETIME or TIMESTAMP."""
+        self.check_column(column)
+        return pa.field(column.name, pa.string())
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """The week's own year, which the first and last days of a calendar year may not be in."""
+        del parameters, context
+        return f"strftime({_place(quoted, column)}, '%G-W%V')"
+
+
+def _place(quoted: str, column: pa.Field) -> str:
+    """The column's own day and time; of a TIMESTAMP those of UTC."""
+    zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
+    return f"({quoted} AT TIME ZONE 'UTC')" if zoned else quoted

@@ -8,7 +8,7 @@ from reverse_etl.landing.directory import DirectoryStore
 from reverse_etl_tests.builders import NOW
 from reverse_etl_tests.landing.races.scenes import land_once, land_slowly, open_runtime, sweep
 
-VERSIONS = 40
+VERSIONS = 25
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ from reverse_etl_tests.landing.races.scenes import (
 from reverse_etl_tests.landing.races.turns import Choose, Outcome, StoreInTurns, Turns, explore
 
 # Each order on S3 costs as much as ten in a directory.
-SWITCHES = {"memory": 3, "directory": 1, "s3": 1}
-SEEDS = {"memory": 60, "directory": 25, "s3": 8}
+SWITCHES = {"memory": 2, "directory": 1, "s3": 1}
+SEEDS = {"memory": 40, "directory": 12, "s3": 8}
 
 
 def is_commit(call: str) -> bool:
@@ -169,7 +169,7 @@ def test_pipeline_wins_or_is_told(places: Places, tmp_path: Path, order: str) ->
 @pytest.mark.parametrize("places", ["directory", "s3"], indirect=True)
 def test_pipeline_by_chance_leaves_no_half_version(places: Places, tmp_path: Path) -> None:
     """Its own threads and all: a version is committed whole, or nothing of it stays after a sweep."""
-    for seed in range(6):
+    for seed in range(4):
         store = places.open()
         outcomes, versions = run_pipeline(store, tmp_path, choose_by_chance(seed))
 
@@ -182,10 +182,6 @@ def test_pipeline_by_chance_leaves_no_half_version(places: Places, tmp_path: Pat
             assert find_commit(store, version) is None, f"seed {seed}"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="A tombstone's week counts from the attempt's beginning: one found late is gone at once.",
-)
 def test_late_tombstone_stays_as_long_as_any(landed: LandedVersion, tmp_path: Path) -> None:
     """A run that stood still for eight days finds the tombstone, not an empty place to commit to."""
     store = Places("memory", tmp_path).open()

@@ -189,12 +189,9 @@ def _follow(order: tuple[str, ...]) -> Choose:
     last: list[str] = []
 
     def choose(pending: Pending) -> str:
-        if remaining:
-            chosen = remaining.pop(0)
-        else:
-            chosen = last[-1] if last and last[-1] in pending else min(pending)
-        last.append(chosen)
-        return chosen
+        goes_on = last[-1] if last and last[-1] in pending else min(pending)
+        last.append(remaining.pop(0) if remaining else goes_on)
+        return last[-1]
 
     return choose
 

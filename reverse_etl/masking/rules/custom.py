@@ -1,0 +1,211 @@
+"""`custom`: a reviewed function of the project's own, for what no other rule does.
+
+It is the one rule that runs Python on values, and the one that loads pandas. What it gives is checked
+on every batch, and no error of it is shown with a value.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import AfterValidator, Field, computed_field
+
+from reverse_etl.errors import ConfigError, TerminalError
+from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.types import (
+    Kind,
+    bigquery_type_name,
+    canonical_field,
+    normalise_type_name,
+    parse_type_name,
+    type_kind,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KINDS = (
+    Kind.STRING,
+    Kind.INT64,
+    Kind.FLOAT64,
+    Kind.NUMERIC,
+    Kind.BOOL,
+    Kind.DATE,
+    Kind.DATETIME,
+    Kind.TIMESTAMP,
+)
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+def _check_gives(text: str) -> str:
+    try:
+        name = normalise_type_name(text)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+    if name not in _KINDS:
+        raise ValueError(f"a custom rule gives one of {', '.join(_KINDS)}")
+    return name
+
+
+class Custom(Rule):
+    """What a function of the project makes of the column: a pandas Series to one of as many values."""
+
+    rule: Literal["custom"]
+    function: str = Field(
+        pattern=rf"^{_NAME}(\.{_NAME})*:{_NAME}$",
+        description="The function, as package.module:name; it takes and gives a pandas Series.",
+    )
+    gives: Annotated[str, AfterValidator(_check_gives)] = Field(
+        description="The BigQuery type of what it gives; another type stops the sync."
+    )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def source_sha256(self) -> str | None:
+        """SHA-256 of the function's module, so that another function is another policy.
+
+        None where there is no such file; the policy does not compile then.
+        """
+        origin = _find_module(self.function.partition(":")[0])
+        return None if origin is None else hashlib.sha256(origin.read_bytes()).hexdigest()
+
+    def output_field(self, column: pa.Field) -> pa.Field:
+        """The declared type, from any that is not nested and has a type of pandas'."""
+        if type_kind(column) not in _KINDS:
+            raise self.refuse(column, ", ".join(_KINDS))
+        return parse_type_name(self.gives, name=column.name)
+
+    def expression(
+        self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> str:
+        """The column that the function gives; `ConfigError` when there is no such function."""
+        del quoted, context
+        caller = _Caller(rule=self, call=self._import(), landed=self.output_field(column))
+        return parameters.bind_column(column.name, caller)
+
+    def summary(self) -> str:
+        """The function and its type."""
+        return f'custom(function: "{self.function}", gives: "{self.gives}")'
+
+    def _import(self) -> Callable[["pd.Series[Any]"], object]:
+        module_name, _, name = self.function.partition(":")
+        if _find_module(module_name) is None:
+            raise self._refuse_function("there is no such module, or it has no source file")
+        try:
+            found = getattr(import_module(module_name), name, None)
+        except Exception as error:  # noqa: BLE001 - a module may raise anything while it loads
+            raise self._refuse_function(f"its module raises {type(error).__name__}") from None
+        if not callable(found):
+            raise self._refuse_function("its module has no such function")
+        call: Callable[[pd.Series[Any]], object] = found
+        return call
+
+    def _refuse_function(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"Rule 'custom' of column '{self.name}' names function '{self.function}', but {reason}. "
+            "Write package.module:name of a function that can be imported where the sync runs."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Caller:
+    """Calls the function for a batch and checks what it gives."""
+
+    rule: Custom
+    call: Callable[["pd.Series[Any]"], object]
+    landed: pa.Field
+
+    def __call__(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
+        kind = self.landed.type
+        if len(values) == values.null_count:
+            return _wrap(pa.nulls(len(values), kind))
+        try:
+            found = self.call(_build_series(values, name=self.rule.name))
+        except Exception as error:  # noqa: BLE001 - a function may raise anything, values in its text
+            raise self._stop(f"raised {type(error).__name__}", "a Series") from None
+        masked = self._read(found, rows=len(values))
+        if _is_same(masked, values):
+            raise self._stop("gave every value as it got it", "values that are masked")
+        nulled: pa.ChunkedArray = pc.if_else(pc.is_null(values), pa.scalar(None, kind), masked)
+        return nulled
+
+    def _read(self, found: object, *, rows: int) -> pa.ChunkedArray:
+        import pandas as pd  # noqa: PLC0415 - 0.4 s, which other rules do not need
+
+        if not isinstance(found, pd.Series):
+            raise self._stop(f"gave a {type(found).__name__}", "a pandas Series")
+        if len(found) != rows:
+            raise self._stop(f"gave {len(found)} values for {rows}", "as many as it got")
+        try:
+            given = pa.array(found, from_pandas=True)
+            if not pa.types.is_null(given.type):
+                self._check_type(given.type)
+            return _wrap(given).cast(self.landed.type)
+        except (pa.ArrowException, ConfigError, TypeError, ValueError) as error:
+            # Their texts may quote a value.
+            reason = f"gave what is no column ({type(error).__name__})"
+            raise self._stop(reason, f"a Series of {self.rule.gives}") from None
+
+    def _check_type(self, given: pa.DataType) -> None:
+        field = canonical_field(pa.field(self.rule.name, given))
+        if field.type != self.landed.type:
+            raise self._stop(f"gave {bigquery_type_name(field)}", self.rule.gives)
+
+    def _stop(self, found: str, expected: str) -> TerminalError:
+        return TerminalError(
+            f"Function '{self.rule.function}' of column '{self.rule.name}' {found}; expected {expected}. "
+            "Nothing of the batch was masked. Its own text is withheld: mend the function and test it "
+            "with values of your own."
+        )
+
+
+def _wrap(values: Any) -> pa.ChunkedArray:
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+
+def _is_same(masked: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
+    """Whether every value that is not NULL came back as it was."""
+    if masked.type != values.type:
+        return False
+    equal: Any = pc.equal(masked.filter(pc.is_valid(values)), values.drop_null())
+    return equal.null_count == 0 and pc.all(equal).as_py() is True
+
+
+def _build_series(values: pa.ChunkedArray, *, name: str) -> "pd.Series[Any]":
+    """The column in pandas' nullable types, so that an INT64 beside a NULL stays one."""
+    import pandas as pd  # noqa: PLC0415 - 0.4 s, which other rules do not need
+
+    nullable = {
+        pa.string(): pd.StringDtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    dtype = nullable.get(values.type)
+    types_mapper = None if dtype is None else partial(nullable.get)
+    series: pd.Series[Any] = values.to_pandas(types_mapper=types_mapper)
+    return series.rename(name)
+
+
+def _find_module(name: str) -> Path | None:
+    """The source file of a module, found without running any of it."""
+    path: list[str] | None = None
+    origin: str | None = None
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:depth]), path)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+        origin = spec.origin
+        if path is None and depth < len(parts):
+            return None
+    file = None if origin is None else Path(origin)
+    return file if file is not None and file.suffix == ".py" else None

@@ -1,0 +1,158 @@
+"""A function of the project's own as a rule: what it is given, and everything that stops it."""
+
+import datetime as dt
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from reverse_etl.errors import ConfigError, PolicyError, TerminalError
+from reverse_etl.masking.policy import resolve_policy
+from reverse_etl.masking.rules import Custom
+from reverse_etl_tests.masking.conftest import MaskValues
+
+MODULE = "reverse_etl_tests.masking.custom_functions"
+
+
+def build_custom(function: str, gives: str = "STRING") -> Custom:
+    return Custom(name="x", rule="custom", function=function, gives=gives)
+
+
+@pytest.mark.parametrize(
+    ("function", "gives", "kind", "values", "expected"),
+    [
+        ("country", "STRING", pa.string(), ["DE44", None, "", "🙂🙂é"], ["DE", None, "", "🙂🙂"]),
+        ("length", "INT64", pa.string(), ["ada", None, ""], [3, None, 0]),
+        ("filled", "STRING", pa.string(), ["ada", None], ["ADA", None]),
+        ("negate", "int64", pa.int64(), [2**53 + 1, None], [-(2**53) - 1, None]),
+        ("negate", "FLOAT64", pa.float64(), [1.5, None], [-1.5, None]),
+        (
+            "next_day",
+            "TIMESTAMP",
+            pa.timestamp("us", "UTC"),
+            [dt.datetime(2026, 11, 19, tzinfo=dt.UTC), None],
+            [dt.datetime(2026, 11, 20, tzinfo=dt.UTC), None],
+        ),
+        ("emptied", "STRING", pa.string(), ["ada", "b", None], [None, "b", None]),
+        ("country", "STRING", pa.string(), [None, None], [None, None]),
+        ("country", "STRING", pa.string(), [], []),
+    ],
+)
+def test_column_is_what_the_function_gives(
+    mask_values: MaskValues,
+    function: str,
+    gives: str,
+    kind: pa.DataType,
+    values: list[object],
+    expected: list[object],
+) -> None:
+    """Values come in nullable types, so that none is rounded, and NULL stays NULL."""
+    assert mask_values(build_custom(f"{MODULE}:{function}", gives), values, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "gives", "message"),
+    [
+        ("failing", "STRING", "raised ValueError"),
+        ("shortened", "STRING", "gave 1 values for 2; expected as many"),
+        ("listed", "STRING", "gave a list; expected a pandas Series"),
+        ("mixed", "STRING", "gave what is no column"),
+        ("length", "STRING", "gave INT64; expected STRING"),
+        ("country", "INT64", "gave STRING; expected INT64"),
+        ("unchanged", "STRING", "gave every value as it got it"),
+    ],
+)
+def test_function_that_breaks_its_word_stops_the_sync(
+    mask_values: MaskValues, function: str, gives: str, message: str
+) -> None:
+    """The error names column and function, and neither it nor what lies behind it shows a value."""
+    with pytest.raises(TerminalError, match=message) as caught:
+        mask_values(build_custom(f"{MODULE}:{function}", gives), ["secret-ada", "b"], pa.string())
+
+    assert "column 'x'" in caught.value.message
+    assert f"{MODULE}:{function}" in caught.value.message
+    assert caught.value.__cause__ is None
+    assert "secret" not in "".join(
+        line for line in traceback.format_exception(caught.value) if "mask_values(" not in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (f"{MODULE}:absent", "has no such function"),
+        (f"{MODULE}:NOT_A_FUNCTION", "has no such function"),
+        ("reverse_etl_tests.no_module:mask", "no such module"),
+        ("reverse_etl.errors.deeper:mask", "no such module"),
+        ("sys:exit", "no such module, or it has no source file"),
+    ],
+)
+def test_function_that_cannot_be_imported_is_refused(
+    mask_values: MaskValues, function: str, message: str
+) -> None:
+    """Before a row is masked, by the name that was written down."""
+    with pytest.raises(ConfigError, match=message):
+        mask_values(build_custom(function), [], pa.string())
+
+
+def test_module_that_fails_to_load_is_refused(
+    mask_values: MaskValues, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own error stays where it was, for it may hold anything."""
+    (tmp_path / "broken_masks.py").write_text("raise RuntimeError('secret')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ConfigError, match="its module raises RuntimeError") as caught:
+        mask_values(build_custom("broken_masks:mask"), [], pa.string())
+
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("function", "gives"),
+    [("no colon", "STRING"), ("a:b:c", "STRING"), ("a.b:c", "TEXT"), ("a.b:c", "ARRAY<STRING>")],
+)
+def test_rule_that_names_no_function_or_type_is_refused(function: str, gives: str) -> None:
+    """What can be seen without importing anything is seen when the sync loads."""
+    with pytest.raises(ValidationError):
+        build_custom(function, gives)
+
+
+def test_nested_column_is_refused(mask_values: MaskValues) -> None:
+    """A function is given one column of plain values."""
+    with pytest.raises(PolicyError, match="takes STRING, INT64"):
+        mask_values(build_custom(f"{MODULE}:country"), [], pa.list_(pa.string()))
+
+
+def test_edited_function_is_another_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprint holds the module's text, which is read and not run."""
+    module = tmp_path / "edited_masks.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    schema = pa.schema([("x", pa.string())])
+    policy = resolve_policy([build_custom("edited_masks:mask")], key="x", schema=schema)
+
+    found = {policy.fingerprint}
+    for text in ("raise RuntimeError", "raise RuntimeError  # edited"):
+        module.write_text(text)
+        found.add(policy.fingerprint)
+
+    assert len(found) == 3
+    assert "edited_masks" not in sys.modules
+
+
+def test_summary_names_the_function() -> None:
+    """The lineage shows what masks, and no hash of it."""
+    assert build_custom("a.b:c").summary() == 'custom(function: "a.b:c", gives: "STRING")'
+
+
+def test_rules_load_no_heavy_library() -> None:
+    """A process that only reads a sync's configuration pays for neither pandas nor polars."""
+    code = "import sys, reverse_etl.masking.rules; print({'pandas', 'polars'} & set(sys.modules))"
+
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert shown.stdout.strip() == "set()"
