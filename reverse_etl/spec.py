@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.layout import check_sync_name
-from reverse_etl.masking.leaks import LeakRules
+from reverse_etl.masking.leak_rules import LeakRules
 from reverse_etl.masking.policy import check_rules
 from reverse_etl.masking.risk_rules import PrivacyRules
 from reverse_etl.masking.rules import AnyRule
@@ -126,8 +126,8 @@ class LandingConfig(_Config):
     verify: Literal["checksum", "read_back"] | None = Field(
         default=None,
         description="How what was landed is proved. read_back: every byte is read again; checksum: the store "
-        "checks the SHA-256 of each object and lists what it has. By default read_back, and checksum where "
-        "reading would cross clouds. A directory is always read back.",
+        "checks the SHA-256 of each object and lists what it has. By default read_back, and checksum at AWS "
+        "where reading would cross clouds. A directory is always read back.",
     )
     retention: RetentionConfig | None = Field(
         default=None,

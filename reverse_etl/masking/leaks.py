@@ -7,13 +7,11 @@ for, `leak_patterns` how. What is kept of a batch is counts.
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
 
 from reverse_etl.engine import Engine, guarded
 from reverse_etl.errors import DataError, PolicyError
@@ -28,44 +26,13 @@ from reverse_etl.masking.leak_kinds import (
     find_shift,
 )
 from reverse_etl.masking.leak_patterns import find_query
+from reverse_etl.masking.leak_rules import LeakAllowance, LeakRules
 from reverse_etl.masking.policy import Policy
 
-# A column half of which is of one kind is a column of that kind: it is allowed by name, or masked.
-_MOST_SHARE = 0.5
+__all__ = ["LeakAllowance", "LeakFinding", "LeakInspector", "LeakRules", "resolve_leaks"]
+
 _SUSPECTS, _PLACE, _TEXT = "leak_suspects", "leak_column", "leak_text"
 _FIELD = (1 << FIELD_BITS) - 1
-
-
-class LeakAllowance(BaseModel):
-    """One column that may hold what the leak scan looks for."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    column: str = Field(description="A column that leaves.")
-    kinds: tuple[LeakKind, ...] = Field(min_length=1, description="What it may hold.")
-
-
-class LeakRules(BaseModel):
-    """What the leak scan lets pass. It looks at every row of every version, whatever stands here."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allow: tuple[LeakAllowance, ...] = Field(
-        default=(), description="Columns that may hold what is looked for, and what of it."
-    )
-    thresholds: Mapping[LeakKind, Annotated[float, Field(ge=0, le=_MOST_SHARE)]] = Field(
-        default={},
-        description="By kind, the share of a column's values that stops a version; docs/leaks.md has "
-        "the defaults.",
-    )
-
-    def find_share(self, kind: LeakKind) -> float:
-        """The share of a column's values from which on finds of the kind stop a version."""
-        return self.thresholds.get(kind, LIMITS[kind].share)
-
-    def allows(self, column: str, kind: LeakKind) -> bool:
-        """Whether somebody wrote down that the column may hold the kind."""
-        return any(kind in each.kinds for each in self.allow if each.column == column)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

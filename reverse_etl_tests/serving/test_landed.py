@@ -113,6 +113,8 @@ def write(store: MemoryStore, plan: LandingPlan, spill: Spill) -> None:
         row_bytes=200.0,
         threads=2,
         meter=Meter(stage="land", report=keep_silent),
+        read_back=True,
+        metadata={},
     )
 
 
