@@ -33,7 +33,7 @@ _BATCH_ROWS = 61_440
 _BATCH_BYTES = 16 << 20
 # Read so few at a time that even very wide rows fit, and joined up to the bounds above.
 _STEP_ROWS = 2_048
-_READING_SHARE = 3
+_READING_SHARE = 6
 _TABLE = "pinned"
 # Names of databases that no schema of a warehouse has: DuckDB calls `x.y` ambiguous when `x` is both.
 _WAREHOUSE = "reverse_etl_warehouse"
