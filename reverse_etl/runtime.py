@@ -99,6 +99,9 @@ class Runtime:
             for name in ("credentials", "store", "source", "_duckdb", "_bigquery"):
                 if name in self.__dict__:
                     stack.callback(self.__dict__[name].close)
+        if self.__dict__.pop("credentials", None) is not None:
+            # They and the store that asks them are not used once they are closed.
+            self.__dict__.pop("store", None)
 
     @cached_property
     def _duckdb(self) -> Source:

@@ -101,7 +101,7 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
         "snapshot_id": manifest.snapshot_id,
         "proof": receipt.proof,
         **({} if receipt.privacy is None else {"privacy": dg.MetadataValue.md(receipt.privacy)}),
-        "leaks_allowed": _count_leaks(receipt),
+        "leaks_let_pass": _count_leaks(receipt),
         "swept": receipt.swept,
     }
 

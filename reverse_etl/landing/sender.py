@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from reverse_etl.errors import IntegrityError, NotFoundError
+from reverse_etl.errors import IntegrityError, NotFoundError, TransientError
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter
@@ -55,7 +55,7 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._store.stop()
+            self.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=error is not None)
 
@@ -71,6 +71,15 @@ class Sender:
             self._bytes += len(body)
             self._calls += 1
         return self._pool.submit(self._write_and_release, name, body, landed)
+
+    def stop(self) -> None:
+        """Begin nothing more, wake who waits for room, and have the calls under way end soon."""
+        with self._changed:
+            self._error = self._error or TransientError(
+                "Writing was given up, because the run has failed or was cancelled."
+            )
+            self._changed.notify_all()
+        self._store.stop()
 
     def check(self) -> None:
         """Raise what stopped an object from being written, if one was."""

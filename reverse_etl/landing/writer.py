@@ -69,6 +69,8 @@ def write_objects(
                 while pending:
                     sent += pending.popleft().result()
             except BaseException:
+                # First: the threads that encode may be waiting for room that no call makes.
+                sender.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         return written + [future.result() for future in sent]

@@ -64,8 +64,7 @@ class LandingStage:
     """One attempt at one version, from its snapshot to objects that were proved.
 
     `read_back` says how (`landing.proof`); `metadata` goes with every object; `inspect` makes what looks
-    at the masked rows before any is written. `seconds` fills as
-    mask, land and prove end.
+    at the masked rows before any is written. `seconds` fills as mask, land and prove end.
     """
 
     def __init__(

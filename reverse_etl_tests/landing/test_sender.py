@@ -1,15 +1,19 @@
 """Bodies on their way: many at once, within a budget, and none is begun after one has failed."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 
 from reverse_etl.errors import IntegrityError, TransientError
 from reverse_etl.landing import sender
+from reverse_etl.landing.grouping import Bucket
+from reverse_etl.landing.plan import plan_landing
 from reverse_etl.landing.sender import Sender, WrittenObject
 from reverse_etl.landing.store import MemoryStore, compute_etag
+from reverse_etl.landing.writer import write_objects
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter, keep_silent
 
@@ -122,6 +126,69 @@ def test_sender_that_waits_hears_of_a_failure() -> None:
         wait_for_room()
 
     assert isinstance(failures[0], TransientError)
+
+
+class StormyStore(MemoryStore):
+    """Keeps calls waiting until it is stopped, as a store does whose server says slow down."""
+
+    concurrency = 2  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = threading.Semaphore(0)
+        self._stopped = threading.Event()
+        self.waited_in_vain = False
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        del name, body, metadata
+        self._begun.release()
+        if not self._stopped.wait(timeout=5):
+            self.waited_in_vain = True
+        raise TransientError("The store was stopped, or the storm outlasted all patience.")
+
+    def wait_until_full(self) -> None:
+        for _ in range(self.concurrency):
+            assert self._begun.acquire(timeout=20)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def test_interrupted_writer_ends_though_no_call_does() -> None:
+    """Ctrl-C comes to the thread that hands over, while others wait for room that a storm never makes."""
+    store = StormyStore()
+    schema = pa.schema([("user_id", pa.string())])
+    plan = plan_landing(
+        sync="people",
+        version="2026-11-18.01m7z11r32ec2y8w",
+        key="user_id",
+        schema=schema,
+        file_format="json",
+        compression="gzip",
+        bucket_rows=1,
+        rows=100,
+    )
+
+    def hand_over() -> Iterator[Bucket]:
+        # Two are being put, two wait for room.
+        for number in range(4):
+            yield Bucket(number)
+        store.wait_until_full()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_objects(
+            store,
+            plan,
+            hand_over(),
+            row_bytes=1e6,
+            threads=2,
+            meter=Meter(stage="land", report=keep_silent, rows_total=None),
+            read_back=False,
+            metadata={},
+        )
+
+    assert not store.waited_in_vain
 
 
 class ForgetfulStore(MemoryStore):
