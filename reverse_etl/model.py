@@ -109,8 +109,27 @@ class LandedObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyToken:
+    """How a raw key becomes the one that landed, where the key's rule is `hmac`.
+
+    With the masking key named `key_id` a reader makes the token by itself: it derives the key of
+    `domain` and hashes the text after the steps of `normalise` (docs/masking.md).
+    """
+
+    key_id: str
+    domain: str
+    normalise: tuple[str, ...] = ()
+    country: str | None = None
+    trunk: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The commit of a version. What it does not name does not exist."""
+    """The commit of a version. What it does not name does not exist.
+
+    `quarantined` rows of the snapshot were set aside and are not among `rows`; `key_token` is None
+    where keys landed as they are.
+    """
 
     sync: str
     partition: str
@@ -132,6 +151,8 @@ class Manifest:
     snapshot_pinned_at: dt.datetime
     committed_at: dt.datetime
     run_id: str
+    key_token: KeyToken | None = None
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +170,8 @@ class Head:
 
     `generation` only grows. `kept` names the versions (oldest first) that lie in Redis beside
     `version`; `retiring` those whose records are being taken out of it, for which their objects
-    are still needed; `blocked` those that must not be promoted again.
+    are still needed; `blocked` those that must not be promoted again. `policy_fingerprint` and
+    `key_token` are the manifest's, for readers that require the one or need the other.
     """
 
     generation: int
@@ -163,6 +185,9 @@ class Head:
     format: str
     compression: str
     key: str
+    kept: tuple[str, ...] = ()
+    policy_fingerprint: str = ""
+    key_token: KeyToken | None = None
     kept: tuple[str, ...] = ()
     retiring: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()

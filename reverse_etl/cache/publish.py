@@ -67,6 +67,8 @@ def build_head(
         format=manifest.format,
         compression=manifest.compression,
         key=manifest.key,
+        policy_fingerprint=manifest.policy_fingerprint,
+        key_token=manifest.key_token,
         kept=tuple(version for version in kept if version != manifest.version),
         retiring=tuple(it for it in retiring if it != manifest.version and it not in kept),
         blocked=() if previous is None else previous.blocked,

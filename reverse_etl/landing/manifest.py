@@ -27,6 +27,10 @@ _CURRENT_KIND = "reverse_etl/current"
 _HEAD_KIND = "reverse_etl/head"
 _KINDS = (_MANIFEST_KIND, _TOMBSTONE_KIND, _SNAPSHOT_KIND, _CURRENT_KIND, _HEAD_KIND)
 
+# Members that came later, and what their absence says.
+_MANIFEST_GAPS: dict[str, Any] = {"key_token": None, "quarantined": 0}
+_HEAD_GAPS: dict[str, Any] = {"retiring": [], "policy_fingerprint": "", "key_token": None}
+
 
 def format_time(moment: dt.datetime) -> str:
     """RFC 3339, UTC, always six digits of a second, so that text order is time order."""
@@ -44,8 +48,11 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def decode_manifest(body: bytes) -> Manifest:
-    """The manifest in these bytes; `IntegrityError` for a tombstone or anything else."""
-    document = _decode(_MANIFEST_KIND, body)
+    """The manifest in these bytes; `IntegrityError` for a tombstone or anything else.
+
+    What an earlier release did not write has no value.
+    """
+    document = {**_MANIFEST_GAPS, **_decode(_MANIFEST_KIND, body)}
     with _reading("manifest"):
         manifest: Manifest = _read(Manifest, document)
         _check_landing(manifest)
@@ -116,8 +123,8 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(body: bytes) -> Head:
-    """The head in these bytes. One without `retiring`, of an earlier release, retires nothing."""
-    document = {"retiring": [], **_decode(_HEAD_KIND, body)}
+    """The head in these bytes; what an earlier release did not write has no value."""
+    document = {**_HEAD_GAPS, **_decode(_HEAD_KIND, body)}
     with _reading("head"):
         head: Head = _read(Head, document)
         _check_landing(head)
@@ -152,6 +159,8 @@ def _read(wanted: Any, found: Any, **known: Any) -> Any:
         return parse_time(found)
     if get_origin(wanted) is tuple and isinstance(found, list):
         return tuple(_read(get_args(wanted)[0], item) for item in found)
+    if isinstance(wanted, UnionType) and isinstance(found, dict):
+        return _read(next(it for it in get_args(wanted) if is_dataclass(it)), found)
     allowed = get_args(wanted) if isinstance(wanted, UnionType) else (get_origin(wanted) or wanted,)
     # Not isinstance: true is no number here. No number of a document is below zero.
     if type(found) not in allowed or (wanted is int and found < 0):

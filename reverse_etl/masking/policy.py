@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, PolicyError, ReverseEtlError
 from reverse_etl.masking.keys import MaskingKey
-from reverse_etl.masking.rules import MaskContext, Rule
+from reverse_etl.masking.rules import Hmac, MaskContext, Rule
+from reverse_etl.model import KeyToken
 from reverse_etl.sql import check_column_name
 from reverse_etl.types import Kind, bigquery_type_name, normalise_type_name, type_kind
 
@@ -54,6 +55,13 @@ class Policy:
     def needs_key(self) -> bool:
         """Whether a rule needs a masking key."""
         return any(column.rule.needs_key for column in self.columns)
+
+    def describe_token(self, context: MaskContext) -> KeyToken | None:
+        """How the key column's values become tokens; None where they land without a masking key."""
+        rule = next(column.rule for column in self.columns if column.source.name == self.key)
+        if not isinstance(rule, Hmac) or context.masking_key is None:
+            return None
+        return rule.describe_token(context.masking_key, sync=context.sync)
 
     @property
     def fingerprint(self) -> str:

@@ -248,6 +248,7 @@ def _build_manifest(
         snapshot_pinned_at=inputs.snapshot.pinned_at,
         committed_at=now,
         run_id=run_id,
+        key_token=inputs.policy.describe_token(inputs.context),
     )
 
 

@@ -114,6 +114,7 @@ HEAD = Head(
     format="json",
     compression="gzip",
     key="user_id",
+    policy_fingerprint="823412d1eacb67956220e532959f0104603057c88704863ca38e7cd188fda812",
     kept=("2026-11-18.01m7rzdy4k6xq0ga",),
     retiring=("2026-11-16.01m7mg4x2v9h3s6b",),
     blocked=("2026-11-17.01m7pd2zr8c5tn1e",),

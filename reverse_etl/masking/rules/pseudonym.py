@@ -15,6 +15,7 @@ from reverse_etl.masking.hashing import compute_hmac
 from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
 from reverse_etl.masking.rules.normalise import Step, normalise_column, normalise_text
+from reverse_etl.model import KeyToken
 from reverse_etl.types import Kind, type_kind
 
 #: What most countries dial before a number inside of the country, and nobody does from outside.
@@ -79,9 +80,21 @@ class Hmac(Rule):
 
     def derive_key(self, masking_key: MaskingKey, *, sync: str) -> str:
         """The key that this column is hashed under in `sync`."""
-        return masking_key.derive(
-            f"sync:{sync}" if self.domain is None else f"shared:{self.domain}"
+        return masking_key.derive(self._name_domain(sync))
+
+    def describe_token(self, masking_key: MaskingKey, *, sync: str) -> KeyToken:
+        """What a reader needs, beside the key itself, to make this column's tokens in `sync`."""
+        is_phone = "phone" in (self.normalise or ())
+        return KeyToken(
+            key_id=masking_key.key_id,
+            domain=self._name_domain(sync),
+            normalise=self.normalise or (),
+            country=self.country,
+            trunk=self._found_trunk if is_phone else None,
         )
+
+    def _name_domain(self, sync: str) -> str:
+        return f"sync:{sync}" if self.domain is None else f"shared:{self.domain}"
 
     def prepare_column(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
         """What of each value is hashed."""
