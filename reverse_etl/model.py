@@ -185,7 +185,6 @@ class Head:
     format: str
     compression: str
     key: str
-    kept: tuple[str, ...] = ()
     policy_fingerprint: str = ""
     key_token: KeyToken | None = None
     kept: tuple[str, ...] = ()
