@@ -159,8 +159,9 @@ def _read(wanted: Any, found: Any, **known: Any) -> Any:
         return parse_time(found)
     if get_origin(wanted) is tuple and isinstance(found, list):
         return tuple(_read(get_args(wanted)[0], item) for item in found)
-    if isinstance(wanted, UnionType) and isinstance(found, dict):
-        return _read(next(it for it in get_args(wanted) if is_dataclass(it)), found)
+    models = [it for it in get_args(wanted) if is_dataclass(it)]
+    if models and isinstance(found, dict):
+        return _read(models[0], found)
     allowed = get_args(wanted) if isinstance(wanted, UnionType) else (get_origin(wanted) or wanted,)
     # Not isinstance: true is no number here. No number of a document is below zero.
     if type(found) not in allowed or (wanted is int and found < 0):

@@ -112,6 +112,7 @@ def test_first_version_goes_live_in_both(publisher: Publisher) -> None:
         format="json",
         compression="gzip",
         key="user_id",
+        policy_fingerprint=build_manifest([]).policy_fingerprint,
     )
 
 

@@ -27,7 +27,15 @@ from reverse_etl.landing.manifest import (
     is_tombstone,
     parse_time,
 )
-from reverse_etl.model import Current, Head, LandedColumn, LandedObject, Manifest, Snapshot
+from reverse_etl.model import (
+    Current,
+    Head,
+    KeyToken,
+    LandedColumn,
+    LandedObject,
+    Manifest,
+    Snapshot,
+)
 from reverse_etl_tests.landing import golden_values as golden
 from reverse_etl_tests.landing.golden_bytes import read_document_block
 
@@ -74,6 +82,14 @@ json_values = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
+tokens = st.none() | st.builds(
+    KeyToken,
+    key_id=texts,
+    domain=texts,
+    normalise=st.lists(texts).map(tuple),
+    country=st.none() | texts,
+    trunk=st.none() | texts,
+)
 
 
 @st.composite
@@ -91,6 +107,8 @@ def heads(draw: st.DrawFn) -> Head:
         format=file_format,
         compression=compression,
         key=draw(texts),
+        policy_fingerprint=draw(texts),
+        key_token=draw(tokens),
         kept=tuple(draw(st.lists(texts))),
         retiring=tuple(draw(st.lists(texts))),
         blocked=tuple(draw(st.lists(texts))),
@@ -128,6 +146,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
         buckets=draw(sizes),
         buckets_per_object=draw(sizes),
         key_id=draw(st.none() | texts),
+        key_token=draw(tokens),
+        quarantined=draw(counts),
         snapshot_pinned_at=draw(moments),
         committed_at=draw(moments),
     )
@@ -294,7 +314,13 @@ def test_other_content_is_refused_and_not_shown(name: str, body: bytes) -> None:
 
 
 #: Members that came later; documents without them are still read.
-OPTIONAL = {(HEAD, "retiring")}
+OPTIONAL = {
+    (HEAD, "retiring"),
+    (HEAD, "policy_fingerprint"),
+    (HEAD, "key_token"),
+    (MANIFEST, "key_token"),
+    (MANIFEST, "quarantined"),
+}
 
 WRONG = [None, CANARY, -1, True, 1.5, [], {}, [CANARY], {CANARY: CANARY}, "\ud800"]
 
@@ -304,6 +330,8 @@ def fits(name: str, member: str, wrong: object) -> bool:
     right = getattr(VALUES[name], member, None)
     if member == "key_id":
         return wrong is None or wrong == CANARY
+    if member == "key_token":
+        return wrong is None
     if isinstance(right, tuple):
         return wrong == [] or (wrong == [CANARY] and isinstance(right[0], str))
     if member in {"version", "format"}:
