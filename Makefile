@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements/lock.txt
+# Tests of one file stay together: they share their servers.
+PYTEST_JOBS ?= -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo dev test lint bench lock clean
 
@@ -28,7 +30,7 @@ dev: $(STAMP) ## the Dagster UI with its local Redis; Ctrl-C stops both
 	@$(BIN)/python -m reverse_etl.embedded.dev $(DEV_ARGS)
 
 test: $(STAMP) ## every test, then lint and types
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory lint
 
 lint: $(STAMP) ## ruff, formatting, strict types, Dagster's own checks

@@ -246,8 +246,11 @@ def test_document_has_stable_names() -> None:
     }
 
 
-def test_plan_of_a_day_that_can_be_run(run: Run, shop: Shop) -> None:
+def test_plan_of_a_day_that_can_be_run(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 0, nothing written: there is not even a store afterwards."""
+    monkeypatch.setenv("COLUMNS", "120")
     done = run("plan", "people", "--partition", DAY)
 
     assert done.code == 0
