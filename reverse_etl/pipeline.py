@@ -5,6 +5,7 @@ before: calling one twice does the work once.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reverse_etl.errors import locate
 from reverse_etl.model import (
@@ -21,8 +22,12 @@ from reverse_etl.stages.extracting import pin_snapshot
 from reverse_etl.stages.listing import VersionLine, list_committed
 from reverse_etl.stages.masking import mask_snapshot
 from reverse_etl.stages.planning import plan_partition
+from reverse_etl.stages.previewing import preview_rows
 from reverse_etl.stages.publishing import publish_version
 from reverse_etl.stages.run_plan import RunPlan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,12 @@ def plan_run(spec: SyncSpec, partition: Partition, runtime: Runtime) -> RunPlan:
     """
     with locate(sync=spec.name, partition=partition.key):
         return plan_partition(spec, partition, runtime)
+
+
+def preview(spec: SyncSpec, partition: Partition, runtime: Runtime, *, most: int) -> "pa.Table":
+    """A few rows of what is pinned, masked, for a person's eyes; see `stages.previewing`."""
+    with locate(sync=spec.name, partition=partition.key, step=Step.MASKED):
+        return preview_rows(spec, partition, runtime, most=most)
 
 
 def list_versions(spec: SyncSpec, runtime: Runtime) -> list[VersionLine]:

@@ -200,6 +200,10 @@ class SyncConfig(_Config):
         default=LeakRules(),
         description="The scan for values that no rule declares; it cannot be switched off.",
     )
+    preview: bool = Field(
+        default=False,
+        description="Whether `reverse-etl plan --preview` may show masked rows on a terminal.",
+    )
 
 
 class SyncSpec(BaseModel):

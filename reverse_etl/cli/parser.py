@@ -15,6 +15,8 @@ Settings come from the environment (docs/settings.md); docs/cli.md shows each
 command with its output.
 """
 
+_MOST_PREVIEWED = 20
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser; `command` of what it returns is a module of `reverse_etl.cli.commands`."""
@@ -63,6 +65,19 @@ def _add_plan(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     _add_sync(command)
     _add_partition(command)
+    command.add_argument(
+        "--preview",
+        type=_parse_preview,
+        metavar="ROWS",
+        help="show so many masked rows (1 to 20) of what is pinned, on the terminal only, "
+        "where the sync allows it (preview: true)",
+    )
+
+
+def _parse_preview(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= _MOST_PREVIEWED:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MOST_PREVIEWED}")
 
 
 def _add_read(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -63,7 +63,7 @@ from reverse_etl.types import bigquery_type_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Inputs:
+class Inputs:
     """What `masked` starts from."""
 
     snapshot: Snapshot
@@ -78,7 +78,7 @@ def mask_snapshot(
 ) -> MaskedReceipt:
     """Land the pinned snapshot as a committed version, or find that this was done already."""
     started = time.monotonic()
-    inputs = _gather(spec, partition, runtime)
+    inputs = gather_inputs(spec, partition, runtime)
     swept = _sweep(spec, partition, runtime)
     manifest = _find_committed(spec, partition, runtime, inputs)
     outcome = Landed.UNCHANGED
@@ -108,14 +108,15 @@ def mask_snapshot(
 def find_unchanged(spec: SyncSpec, partition: Partition, runtime: Runtime) -> str | None:
     """The day's version, if to mask the snapshot that is pinned would leave things as they are."""
     try:
-        inputs = _gather(spec, partition, runtime)
+        inputs = gather_inputs(spec, partition, runtime)
     except ConfigError:
         return None  # nothing is pinned, or something else than is asked for now
     manifest = _find_committed(spec, partition, runtime, inputs)
     return None if manifest is None else manifest.version
 
 
-def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
+def gather_inputs(spec: SyncSpec, partition: Partition, runtime: Runtime) -> Inputs:
+    """What is pinned, and how it is to be masked; `ConfigError` when nothing is, or something else."""
     snapshot = find_snapshot(runtime.store, spec.name, partition.key)
     if snapshot is None:
         raise ConfigError(
@@ -136,7 +137,7 @@ def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
     context = MaskContext(
         sync=spec.name, partition_date=partition.date, masking_key=runtime.masking_key
     )
-    return _Inputs(
+    return Inputs(
         snapshot=snapshot,
         policy=policy,
         context=context,
@@ -152,7 +153,7 @@ def _gather(spec: SyncSpec, partition: Partition, runtime: Runtime) -> _Inputs:
 
 
 def _find_committed(
-    spec: SyncSpec, partition: Partition, runtime: Runtime, inputs: _Inputs
+    spec: SyncSpec, partition: Partition, runtime: Runtime, inputs: Inputs
 ) -> Manifest | None:
     """The day's version, if it is of this snapshot under this policy and layout."""
     current = find_current(runtime.store, spec.name, partition.key)
@@ -173,7 +174,7 @@ def _find_committed(
 def _land(
     spec: SyncSpec,
     runtime: Runtime,
-    inputs: _Inputs,
+    inputs: Inputs,
     gates: Gates,
     *,
     run_id: str,
@@ -217,7 +218,7 @@ def _choose_proof(spec: SyncSpec, runtime: Runtime) -> str:
 
 
 def _build_manifest(
-    inputs: _Inputs, plan: LandingPlan, content: LandedContent, *, now: dt.datetime, run_id: str
+    inputs: Inputs, plan: LandingPlan, content: LandedContent, *, now: dt.datetime, run_id: str
 ) -> Manifest:
     key = inputs.context.masking_key if inputs.policy.needs_key else None
     return Manifest(
