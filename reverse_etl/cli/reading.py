@@ -1,29 +1,24 @@
 """A reader for a person at a terminal, who waits for an answer: short timeouts, no retries."""
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.runtime import Runtime
 from reverse_etl.serving import Reader
+from reverse_etl.serving.clients import RedisPort, build_opener
 
 _TIMEOUT_SECONDS = 1.0
 
 
 def open_reader(sync: str, runtime: Runtime) -> Reader:
-    """A reader of the runtime's Redis and store; without Redis configured, of the store alone."""
-    client = None if runtime.settings.redis_url is None else open_client(runtime.redis_url)
-    return Reader(sync, store=runtime.store, redis=client)
+    """A reader of the runtime's Redis and store; without Redis configured, of the store alone.
 
-
-def open_client(url: str) -> redis.Redis:
-    """A client as the reader wants it; `ConfigError` when the URL is not one."""
-    RedisTarget(url)  # says what is wrong with a URL without showing it; redis-py would
-    return redis.Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=_TIMEOUT_SECONDS,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+    It puts nothing into Redis: who only looks changes nothing. Keys are given as they landed.
+    """
+    port = None
+    if runtime.settings.redis_url is not None:
+        port = RedisPort(
+            build_opener(
+                runtime.redis_url,
+                timeout_seconds=_TIMEOUT_SECONDS,
+                credentials=runtime.redis_login,
+            )
+        )
+    return Reader(sync, store=runtime.store, redis=port, write_back_seconds=0)

@@ -22,6 +22,7 @@ from reverse_etl.landing.store import (
     check_folder,
     check_name,
     check_prefix,
+    check_range,
     compute_etag,
 )
 
@@ -106,17 +107,22 @@ class DirectoryStore:
 
     def get(self, name: str) -> bytes:
         """An object's bytes, or `NotFoundError`."""
-        path = self._path(name)
-        with _mapped(name):
-            try:
-                return _read(path)
-            except _ABSENT:
-                raise NotFoundError(f"There is no object '{name}' in {self.location}.") from None
+        return self._read(name, _read)
 
     def get_with_etag(self, name: str) -> tuple[bytes, str]:
         """An object's bytes and etag, or `NotFoundError`."""
         body = self.get(name)
         return body, compute_etag(body)
+
+    def get_range(self, name: str, *, start: int, length: int) -> bytes:
+        """Some of an object's bytes, or `NotFoundError`."""
+        check_range(start, length)
+        return self._read(name, lambda path: _read_range(path, start, length))
+
+    def get_tail(self, name: str, *, length: int) -> bytes:
+        """An object's last bytes, or `NotFoundError`."""
+        check_range(0, length)
+        return self._read(name, lambda path: _read_range(path, None, length))
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names."""
@@ -174,6 +180,15 @@ class DirectoryStore:
                         swept += 1
                 self._remove_empty(path.parent)
         return swept
+
+    def _read(self, name: str, read: Callable[[str], bytes]) -> bytes:
+        """What `read` makes of an object's file."""
+        path = self._path(name)
+        with _mapped(name):
+            try:
+                return read(path)
+            except _ABSENT:
+                raise NotFoundError(f"There is no object '{name}' in {self.location}.") from None
 
     def _path(self, name: str) -> str:
         # Text, here and where objects are read and written: a Path costs more than a small file.
@@ -266,6 +281,14 @@ def _parent_of(path: str) -> str:
 def _read(path: str) -> bytes:
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see DirectoryStore._path
         return file.read()
+
+
+def _read_range(path: str, start: int | None, length: int) -> bytes:
+    """Some bytes of a file; of its end without a `start`."""
+    with open(path, "rb") as file:  # noqa: PTH123 - see DirectoryStore._path
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - length) if start is None else start)
+        return file.read(length)
 
 
 def _write(descriptor: int, body: bytes) -> None:

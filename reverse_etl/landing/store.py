@@ -72,6 +72,17 @@ class ObjectStore(Protocol):
         """An object's bytes and etag; `NotFoundError` when there is none."""
         ...
 
+    def get_range(self, name: str, *, start: int, length: int) -> bytes:
+        """`length` bytes of an object from `start` on; fewer, or none, where it ends before.
+
+        `NotFoundError` when there is no object.
+        """
+        ...
+
+    def get_tail(self, name: str, *, length: int) -> bytes:
+        """The last `length` bytes of an object, or all of a shorter one; `NotFoundError` for none."""
+        ...
+
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Every object whose name starts with `prefix`, in order of names."""
         ...
@@ -153,6 +164,12 @@ def _is_element(text: str) -> bool:
     return length <= _ELEMENT_BYTES and "\0" not in text and not text.startswith(".")
 
 
+def check_range(start: int, length: int) -> None:
+    """`TerminalError` for a range of no bytes, or one that begins before the object."""
+    if length < 1 or start < 0:
+        raise TerminalError(f"{length} bytes from byte {start} on are no range of an object.")
+
+
 def find(store: ObjectStore, name: str) -> tuple[bytes, str] | None:
     """An object's bytes and etag, or None when there is none."""
     try:
@@ -223,6 +240,16 @@ class MemoryStore:
         if body is None:
             raise NotFoundError(f"There is no object '{name}' in {self.location}.")
         return body, compute_etag(body)
+
+    def get_range(self, name: str, *, start: int, length: int) -> bytes:
+        """Some of an object's bytes, or `NotFoundError`."""
+        check_range(start, length)
+        return self.get(name)[start : start + length]
+
+    def get_tail(self, name: str, *, length: int) -> bytes:
+        """An object's last bytes, or `NotFoundError`."""
+        check_range(0, length)
+        return self.get(name)[-length:]
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names."""

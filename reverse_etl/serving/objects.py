@@ -1,26 +1,33 @@
 """Records found in a version's objects, which are named from the head alone: the reader's miss path.
 
 A record is found or is not there; an object that is not what a writer leaves is an `IntegrityError`.
+Everything here waits for the store or computes; none of it knows of Redis.
 """
 
 import gzip
-import json
-import re
+import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from reverse_etl.errors import IntegrityError, NotFoundError
 from reverse_etl.landing.layout import object_file_name, version_prefix
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head
-from reverse_etl.serving.keys import find_key_bytes, locate_object
+from reverse_etl.serving.digests import Digests
+from reverse_etl.serving.keys import locate_object
+from reverse_etl.serving.lines import Records, find_lines
+from reverse_etl.serving.metrics import Event, Metrics
+from reverse_etl.serving.options import ReaderOptions
 
-# Text that JSON writes as it is, whoever writes it: no quote, no backslash, nothing outside ASCII.
-_PLAIN = re.compile(rb"[A-Za-z0-9 _.:@+-]*")
+if TYPE_CHECKING:  # loads Arrow
+    import pyarrow as pa
 
-Records = dict[bytes, bytes]
+    from reverse_etl.serving.parquet import ParquetObjects
+
+    #: What holds the records of a place: the lines of an object, or the rows of a bucket.
+    Part = bytes | pa.Table
 
 
 class ObjectGoneError(Exception):
@@ -38,60 +45,7 @@ class ObjectGoneError(Exception):
         )
 
 
-def read_records(
-    store: ObjectStore, *, sync: str, head: Head, keys: Iterable[bytes]
-) -> dict[bytes, bytes | None]:
-    """JSON bytes by key, None where the version has no such record: one GET for each object.
-
-    `ObjectGoneError` when an object is not there, `IntegrityError` when one was altered or cut.
-    """
-    wanted: dict[int, list[bytes]] = defaultdict(list)
-    for key in keys:
-        wanted[locate_object(key, head)[1]].append(key)
-    found: dict[bytes, bytes | None] = {}
-    for index, together in wanted.items():
-        file_name = object_file_name(head.format, head.compression, index)
-        name = version_prefix(sync, head.version) + file_name
-        try:
-            body = store.get(name)
-        except NotFoundError:
-            raise ObjectGoneError(name) from None
-        records = find_records(body, name=name, head=head, index=index, keys=together)
-        found.update({key: records.get(key) for key in together})
-    return found
-
-
-def find_records(
-    body: bytes, *, name: str, head: Head, index: int, keys: Iterable[bytes]
-) -> Records:
-    """The records of `keys` in an object's bytes, as JSON without newline; absent ones are left out.
-
-    `name` and `index` are the object's. Before a key is taken as absent, everything that could
-    have held it is checked: what was altered is an `IntegrityError`, never "no such user".
-    """
-    if head.format == "parquet":
-        # Arrow is loaded by whoever reads a Parquet version, and by nobody else.
-        from reverse_etl.serving.parquet import find_rows  # noqa: PLC0415
-
-        rows = find_rows(body, head=head, index=index, keys=keys)
-        if rows is None:
-            raise _altered(name)
-        return rows
-    lines = _decompress(body, name=name, compression=head.compression)
-    found = {}
-    missing = []
-    for key in keys:
-        line = _find_line(lines, column=head.key, key=key)
-        if line is None:
-            missing.append(key)
-        else:
-            found[key] = line
-    if missing:
-        found.update(_scan(lines, name=name, head=head, index=index, keys=missing))
-    return found
-
-
-def _altered(name: str) -> IntegrityError:
+def altered(name: str) -> IntegrityError:
     """The error for an object that is there and is not what was written."""
     return IntegrityError(
         f"Object '{name}' of the live version was altered or cut: it does not hold what belongs "
@@ -99,58 +53,103 @@ def _altered(name: str) -> IntegrityError:
     )
 
 
-def _decompress(body: bytes, *, name: str, compression: str) -> bytes:
+class VersionObjects:
+    """The objects of a sync's versions, read by place: what one GET brings.
+
+    That is an object of a JSON version, and one row group (bucket) of a Parquet object.
+    """
+
+    def __init__(
+        self,
+        sync: str,
+        *,
+        store: Callable[[], ObjectStore],
+        options: ReaderOptions,
+        metrics: Metrics,
+    ) -> None:
+        self._sync = sync
+        self._store = store
+        self._options = options
+        self._metrics = metrics
+        self._digests = Digests(sync, self.read) if options.verify_objects else None
+        self._parquet: ParquetObjects | None = None
+
+    def group(self, keys: Iterable[bytes], head: Head) -> dict[int, list[bytes]]:
+        """The keys by the place that each lies in, or would."""
+        wanted: dict[int, list[bytes]] = defaultdict(list)
+        for key in keys:
+            bucket, index = locate_object(key, head)
+            wanted[bucket if head.format == "parquet" else index].append(key)
+        return wanted
+
+    def fetch(self, head: Head, place: int) -> "Part":
+        """A place's records, undecoded; `ObjectGoneError` when there is no object of it."""
+        if head.format == "parquet":
+            return self._open_parquet().fetch(head, place, name=self._name(head, place))
+        name = self._name(head, place)
+        body = self.read(name, lambda store: store.get(name))
+        if self._digests is not None and not self._digests.match(head, place, body):
+            raise altered(name)
+        lines = _decompress(body, compression=head.compression)
+        if lines is None:
+            raise altered(name)
+        return lines
+
+    def find(
+        self, head: Head, wanted: Mapping[int, list[bytes]], parts: "Iterable[Part]"
+    ) -> Records:
+        """The records of `wanted` keys by place, as JSON without newline; absent ones are left out.
+
+        Before a key is taken as absent, everything that could have held it is checked: what was
+        altered is an `IntegrityError`, never "no such user".
+        """
+        found: Records = {}
+        for (place, keys), part in zip(wanted.items(), parts, strict=True):
+            if isinstance(part, bytes):
+                records = find_lines(part, head=head, index=place, keys=keys)
+            else:
+                records = self._open_parquet().find(part, head=head, bucket=place, keys=keys)
+            if records is None:
+                raise altered(self._name(head, place))
+            found.update(records)
+        return found
+
+    def read(self, name: str, ask: Callable[[ObjectStore], bytes]) -> bytes:
+        """What the store answers, counted and timed; `ObjectGoneError` when there is no object."""
+        started = time.perf_counter()
+        try:
+            return ask(self._store())
+        except NotFoundError:
+            raise ObjectGoneError(name) from None
+        finally:
+            self._metrics.record(Event.STORE_GET, seconds=time.perf_counter() - started)
+
+    def _name(self, head: Head, place: int) -> str:
+        index = place // head.buckets_per_object if head.format == "parquet" else place
+        file_name = object_file_name(head.format, head.compression, index)
+        return version_prefix(self._sync, head.version) + file_name
+
+    def _open_parquet(self) -> "ParquetObjects":
+        if self._parquet is None:
+            # Arrow is loaded by whoever reads a Parquet version, and by nobody else.
+            from reverse_etl.serving.parquet import ParquetObjects  # noqa: PLC0415
+
+            self._parquet = ParquetObjects(
+                self.read, digests=self._digests, footer_bytes=self._options.footer_bytes
+            )
+        return self._parquet
+
+
+def _decompress(body: bytes, *, compression: str) -> bytes | None:
+    """The lines of an object; None when it was cut."""
     if compression == "none":
         lines = body
     else:
         try:
             lines = gzip.decompress(body)
         except (EOFError, OSError, zlib.error):
-            raise _altered(name) from None
+            return None
         if not body:
             # An empty bucket is an empty gzip frame; nothing at all is what a cut leaves.
-            raise _altered(name)
-    if lines and not lines.endswith(b"\n"):
-        raise _altered(name)
-    return lines
-
-
-def _find_line(lines: bytes, *, column: str, key: bytes) -> bytes | None:
-    """The key's line by searching for its member's text; None when only a scan can tell."""
-    if not _PLAIN.fullmatch(key):
-        return None
-    member = f'"{column}":'.encode()
-    needles = [member + b'"' + key + b'"']
-    if key.removeprefix(b"-").isdigit():
-        needles.append(member + key)
-    for needle in needles:
-        at = lines.find(needle)
-        while at >= 0:
-            end = lines.index(b"\n", at)
-            line = lines[lines.rfind(b"\n", 0, at) + 1 : end]
-            # The text may as well stand inside another column, or go on.
-            if _read_key(line, column) == key:
-                return line
-            at = lines.find(needle, end)
-    return None
-
-
-def _scan(lines: bytes, *, name: str, head: Head, index: int, keys: list[bytes]) -> Records:
-    """The same by reading every record, which proves that what is not found is not there."""
-    found = {}
-    for line in lines.split(b"\n")[:-1]:
-        key = _read_key(line, head.key)
-        if key is None or locate_object(key, head)[1] != index:
-            raise _altered(name)
-        if key in keys:
-            found[key] = line
-    return found
-
-
-def _read_key(line: bytes, column: str) -> bytes | None:
-    """The canonical key of a record's line; None when the line is no record."""
-    try:
-        record: Any = json.loads(line)
-        return find_key_bytes(record[column])
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
+            return None
+    return None if lines and not lines.endswith(b"\n") else lines

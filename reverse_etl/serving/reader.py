@@ -1,90 +1,183 @@
-"""The application's reader: one user, or many of one version, from Redis or else from the store."""
+"""The application's reader for threads: one user, or many of one version, from Redis or else the store."""
 
 import contextlib
-import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
 
-import redis
+from redis.credentials import CredentialProvider
 
-from reverse_etl.cache.layout import record_prefix
-from reverse_etl.errors import IntegrityError, TransientError, locate
-from reverse_etl.landing.layout import check_sync_name, manifest_name
-from reverse_etl.landing.manifest import decode_manifest
+from reverse_etl.errors import ReverseEtlError
 from reverse_etl.landing.store import ObjectStore
+from reverse_etl.masking.key_ring import KeyRing
 from reverse_etl.model import Head
-from reverse_etl.serving.cache import RedisCache
-from reverse_etl.serving.heads import HeadFollower
-from reverse_etl.serving.keys import Key, encode_key
-from reverse_etl.serving.objects import ObjectGoneError, read_records
+from reverse_etl.serving.base import BaseReader
+from reverse_etl.serving.clients import Client, RedisPort, build_opener
+from reverse_etl.serving.core import Record, measure_age, parse_record
+from reverse_etl.serving.driver import Driver
+from reverse_etl.serving.faults import FOREIGN
+from reverse_etl.serving.keys import Key
+from reverse_etl.serving.metrics import Event, Metrics
+from reverse_etl.serving.options import ReaderOptions, ReaderSettings
+from reverse_etl.serving.stores import Credentials, StoreHolder, hold_store
+from reverse_etl.serving.views import View
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Record = dict[str, Any]
 
-
-class Reader:
-    """Reads the live version of one sync; safe from many threads.
+class Reader(BaseReader):
+    """Reads the live version of one sync; safe from many threads, and in children of a fork.
 
     Each call answers from one version. What Redis has not, or cannot tell, is read from the same
-    version's object in the store, with one GET an object; the answer is the same, only later.
+    version's object in the store, with one GET an object, and put back into Redis for a while; the
+    answer is the same, only later. `connect` builds a reader from URLs.
 
     `redis` is a client that returns bytes, or None to read from the store alone. Give it short
-    timeouts and few retries: redis-py's own defaults hold a call up for a minute before the store
-    is asked. The head is asked for again when it is older than `head_cache_seconds`; a version that
-    is retired stays readable for longer than that, so keep it small.
+    timeouts and no retries: redis-py's own defaults hold a call up for a minute before the store is
+    asked. With `keys` the reader is asked for raw keys and makes the tokens that they landed as.
+    `require_policy`, one fingerprint or several, refuses versions of every other policy. `settings`
+    are those of `ReaderOptions`.
 
     Every method raises `NotFoundError` when the sync was never published, `ConfigError` for a key
-    that cannot be one, `IntegrityError` when an object or record is missing or altered (never "no
-    such user"), and what the store raises when it is away. No error holds a key or a value.
+    that cannot be one or has no masking key, `PolicyError` for a policy that is not the required one,
+    `IntegrityError` when an object or record is missing or altered (never "no such user"), and what
+    the store raises when it is away. No error holds a key or a value.
     """
 
     def __init__(
         self,
         sync: str,
         *,
-        store: ObjectStore,
-        redis: "redis.Redis | None",
-        head_cache_seconds: float = 1.0,
+        store: ObjectStore | StoreHolder,
+        redis: Client | RedisPort | None,
+        keys: KeyRing | None = None,
+        require_policy: str | Collection[str] | None = None,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
+        **settings: Unpack[ReaderSettings],
     ) -> None:
-        self._sync = check_sync_name(sync)
-        self._store = store
-        self._cache = RedisCache(redis)
-        self._heads = HeadFollower(
+        super().__init__(
             sync,
             store=store,
-            cache=self._cache,
-            cache_seconds=head_cache_seconds,
+            options=ReaderOptions(**settings),
+            keys=keys,
+            require_policy=require_policy,
+            metrics=metrics,
             clock=clock,
         )
-        # A context variable, not a thread's: tasks of one event loop pin apart from each other.
-        self._pin: ContextVar[Head | None] = ContextVar("pin", default=None)
+        if redis is not None and not isinstance(redis, RedisPort):
+            redis = RedisPort(redis)
+        self._port = redis
+        self._driver = Driver(self._core, redis)
 
-    def __repr__(self) -> str:
-        return f"Reader({self._sync!r}, store={self._store.location!r})"
+    @classmethod
+    def connect(
+        cls,
+        sync: str,
+        *,
+        redis_url: str | None,
+        store_url: str,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        store_credentials: Credentials | None = None,
+        redis_credentials: CredentialProvider | None = None,
+        redis_timeout_seconds: float = 0.1,
+        keys: KeyRing | None = None,
+        require_policy: str | Collection[str] | None = None,
+        metrics: Metrics | None = None,
+        **settings: Unpack[ReaderSettings],
+    ) -> Self:
+        """A reader with clients of its own, made for answering users; nothing is contacted yet.
+
+        `redis_url` may say `?cluster=true`; `redis_credentials` stands in for user and password.
+        `store_url` is that of the sync's landing. Without `store_credentials` S3 is asked as whoever
+        the application is for AWS. Close the reader, or use it in a `with` block.
+        """
+        port = None
+        if redis_url is not None:
+            port = RedisPort(
+                build_opener(
+                    redis_url, timeout_seconds=redis_timeout_seconds, credentials=redis_credentials
+                )
+            )
+        store = hold_store(
+            store_url,
+            region=region,
+            endpoint_url=endpoint_url,
+            credentials=store_credentials,
+        )
+        return cls(
+            sync,
+            store=store,
+            redis=port,
+            keys=keys,
+            require_policy=require_policy,
+            metrics=metrics,
+            **settings,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of threads, and of connections that the reader opened itself."""
+        self._driver.close()
+        if self._port is not None:
+            self._port.close()
+        if self._holder is not None:
+            self._holder.close()
 
     def get(self, key: Key) -> Record | None:
         """A user's record; None when the version has no such user."""
-        with locate(sync=self._sync):
-            name = encode_key(key)
-            return _parse(self._read([name])[name])
+        raw = self.get_raw(key)
+        if raw is None:
+            return None
+        try:
+            return parse_record(raw)
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
 
     def get_raw(self, key: Key) -> bytes | None:
         """The same as its JSON bytes, as they were landed."""
-        with locate(sync=self._sync):
-            name = encode_key(key)
-            return self._read([name])[name]
+        listener = self._listener
+        if listener is not None:
+            started = time.perf_counter()
+            try:
+                return self._get_one(key)
+            finally:
+                listener.record(Event.READ, seconds=time.perf_counter() - started)
+        return self._get_one(key)
 
     def get_many(self, keys: Iterable[Key]) -> dict[Key, Record | None]:
         """Records by the keys asked for, in their order, all of one version."""
-        with locate(sync=self._sync):
-            names = {key: encode_key(key) for key in keys}
-            found = self._read(list(dict.fromkeys(names.values())))
-            return {key: _parse(found[name]) for key, name in names.items()}
+        found = self.get_many_raw(keys)
+        try:
+            return {key: parse_record(raw) for key, raw in found.items()}
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
+
+    def get_many_raw(self, keys: Iterable[Key]) -> dict[Key, bytes | None]:
+        """The same as their JSON bytes."""
+        started = time.perf_counter()
+        wanted = list(keys)
+        try:
+            found = self._driver.run(self._core.read(wanted, self._view()))
+            return dict(zip(wanted, found, strict=True))
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
+        finally:
+            if self._listener is not None:
+                self._listener.record(Event.READ, seconds=time.perf_counter() - started)
 
     def frame(self, keys: Iterable[Key]) -> "pd.DataFrame":
         """A row for each key that was found, in order of `keys`; columns in the sync's order.
@@ -100,12 +193,18 @@ class Reader:
 
     def head(self) -> Head:
         """The head that is read by; in a pinned block, the pinned one."""
-        with locate(sync=self._sync):
-            return self._pin.get() or self._heads.current()
+        try:
+            return self._view().head
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
 
     def version(self) -> str:
         """The version that is read; in a pinned block, the pinned one."""
         return self.head().version
+
+    def age(self) -> float:
+        """Seconds since the version's snapshot was pinned in the source: how old its records are."""
+        return measure_age(self.head())
 
     @contextlib.contextmanager
     def pinned(self) -> Iterator["Reader"]:
@@ -114,60 +213,46 @@ class Reader:
         A block that outlasts its version raises `TransientError`: take it again from the start.
         Blocks inside a block keep its version.
         """
-        token = self._pin.set(self.head())
         try:
+            view = self._view()
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
+        with self._core.pinned_to(view):
             yield self
-        finally:
-            self._pin.reset(token)
 
-    def _read(self, names: list[bytes]) -> dict[bytes, bytes | None]:
-        pinned = self._pin.get()
-        head = pinned or self._heads.current()
-        try:
-            return self._read_version(head, names)
-        except ObjectGoneError as gone:
-            newer = self._heads.refresh(after=head)
-            if newer.version == head.version:
-                raise gone.explain() from None
-        if pinned is not None:
-            raise TransientError(
-                f"Version '{pinned.version}' was retired inside a pinned block. "
-                "Leave the block and pin again; keep blocks short."
-            )
-        try:
-            return self._read_version(newer, names)
-        except ObjectGoneError as gone:
-            raise gone.explain() from None
+    def _view(self) -> View:
+        view = self._pin.get() or self._heads.find(self._ask)
+        if view is None:
+            view = self._driver.run(self._heads.learn())
+        return view
 
-    def _read_version(self, head: Head, names: list[bytes]) -> dict[bytes, bytes | None]:
-        prefix = record_prefix(self._sync, head.version).encode()
-        if len(names) == 1:
-            values = [self._cache.get(prefix + names[0])]
-        else:
-            values = self._cache.get_many([prefix + name for name in names])
-        found = dict(zip(names, values, strict=True))
-        missing = [name for name, value in found.items() if value is None]
-        if missing:
-            found.update(read_records(self._store, sync=self._sync, head=head, keys=missing))
-        return found
+    def _ask(self) -> None:
+        self._driver.start(self._core.refresh)
+
+    def _get_one(self, key: Key) -> bytes | None:
+        has_answered = None
+        try:
+            view = self._view()
+            name = view.name_of(key)
+            if self._port is not None and self._breaker.is_closed:
+                try:
+                    value: bytes | None = self._port.get(name)
+                except FOREIGN as error:
+                    self._gate.take_read_error(error)
+                    has_answered = False
+                else:
+                    self._breaker.succeed()
+                    if value is not None:
+                        if self._listener is not None:
+                            self._listener.record(Event.HIT)
+                        return value
+                    has_answered = True
+            return self._driver.run(self._core.read([key], view, has_answered=has_answered))[0]
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None
 
     def _read_columns(self) -> list[str]:
-        """The column names of the version, from its manifest: no record is there to tell them."""
-        with locate(sync=self._sync):
-            body = self._store.get(manifest_name(self._sync, self.version()))
-            return [column.name for column in decode_manifest(body).columns]
-
-
-def _parse(raw: bytes | None) -> Record | None:
-    if raw is None:
-        return None
-    try:
-        record = json.loads(raw)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        raise IntegrityError(
-            "A record of the live version is not a JSON object. It was altered in Redis or in the "
-            "store. Materialise masked and cache of the live day again."
-        )
-    return record
+        try:
+            return self._driver.run(self._core.read_columns(self._view()))
+        except ReverseEtlError as error:
+            raise self._core.relocate(error) from None

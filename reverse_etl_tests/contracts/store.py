@@ -109,6 +109,8 @@ class StoreContract:
             lambda: store.put_if_match(name, b"", etag="x"),
             lambda: store.get(name),
             lambda: store.get_with_etag(name),
+            lambda: store.get_range(name, start=0, length=1),
+            lambda: store.get_tail(name, length=1),
             lambda: store.delete([name]),
         ]
 
@@ -139,10 +141,49 @@ class StoreContract:
         """An absent object, a folder, and a name below an object are the same: not found."""
         store.put("a/b", b"1")
 
-        for call in (store.get, store.get_with_etag):
+        calls: list[Callable[[str], object]] = [
+            store.get,
+            store.get_with_etag,
+            lambda name: store.get_range(name, start=0, length=1),
+            lambda name: store.get_tail(name, length=1),
+        ]
+        for call in calls:
             with pytest.raises(NotFoundError, match=name):
                 call(name)
         assert find(store, name) is None
+
+    @pytest.mark.parametrize("start", [0, 3, 9, 10, 11, 5_000_000_000])
+    @pytest.mark.parametrize("length", [1, 4, 10, 5_000_000_000])
+    def test_range_is_a_slice(self, store: ObjectStore, start: int, length: int) -> None:
+        """Of a range, what lies inside of the object is read, which may be nothing."""
+        body = b"0123456789"
+        store.put("a", body)
+
+        assert store.get_range("a", start=start, length=length) == body[start : start + length]
+
+    @pytest.mark.parametrize("length", [1, 9, 10, 11, 5_000_000_000])
+    def test_tail_is_the_end(self, store: ObjectStore, length: int) -> None:
+        """The last bytes are read, or all of an object that has not as many."""
+        store.put("a", b"0123456789")
+
+        assert store.get_tail("a", length=length) == b"0123456789"[-length:]
+
+    def test_empty_object_has_no_bytes(self, store: ObjectStore) -> None:
+        """Of an object without bytes every range is empty."""
+        store.put("empty", b"")
+
+        assert store.get_tail("empty", length=4) == b""
+        assert store.get_range("empty", start=0, length=4) == b""
+
+    def test_range_of_nothing_is_refused(self, store: ObjectStore) -> None:
+        """A range has a byte at least, and does not begin before the object."""
+        store.put("a", b"0123456789")
+
+        for start, length in ((0, 0), (-1, 1), (0, -1)):
+            with pytest.raises(TerminalError, match="no range"):
+                store.get_range("a", start=start, length=length)
+        with pytest.raises(TerminalError, match="no range"):
+            store.get_tail("a", length=0)
 
     def test_etag_names_the_bytes(self, store: ObjectStore) -> None:
         """Conditional writes return the etag that a read then shows; new bytes have a new one."""

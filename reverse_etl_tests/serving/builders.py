@@ -4,8 +4,10 @@ import datetime as dt
 import gzip
 import io
 import json
+import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +20,7 @@ from reverse_etl.landing.layout import head_name, object_file_name, split_versio
 from reverse_etl.landing.manifest import encode_head
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import Head
+from reverse_etl.serving.metrics import Event
 from reverse_etl.types import Kind, build_field
 
 SYNC = "user_stats"
@@ -36,10 +39,19 @@ class CountingStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self.ranges: list[tuple[int, int]] = []
 
     def get_with_etag(self, name: str) -> tuple[bytes, str]:
         self.asked.append(name)
         return super().get_with_etag(name)
+
+    def get_range(self, name: str, *, start: int, length: int) -> bytes:
+        self.ranges.append((start, length))
+        return super().get_range(name, start=start, length=length)
+
+    def get_tail(self, name: str, *, length: int) -> bytes:
+        self.ranges.append((-length, length))
+        return super().get_tail(name, length=length)
 
     @property
     def asked_objects(self) -> list[str]:
@@ -145,16 +157,53 @@ def build_rows(count: int, *, said: str = "hello") -> list[Row]:
     return [{"user_id": f"u-{number}", "said": said, "number": number} for number in range(count)]
 
 
-def open_client(port: int, **options: Any) -> redis.Redis:
-    """A client as an application should build it: short timeouts, no patience."""
+def open_client(port: int, *, timeout: float = 5.0, **options: Any) -> redis.Redis:
+    """A client as an application should build it: no patience, and here as much time as it takes."""
     return redis.Redis(
         host="127.0.0.1",
         port=port,
-        socket_timeout=0.2,
-        socket_connect_timeout=0.2,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         **options,
     )
+
+
+class GateStore(CountingStore):
+    """Holds up every object that is asked for until the gate is opened; heads pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        found = super().get_with_etag(name)
+        if not name.endswith("head.json"):
+            assert self.gate.wait(timeout=30)
+        return found
+
+
+class Tally:
+    """Metrics as a test reads them: how often, by event, and whether seconds were told."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.timed: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._due: tuple[str, int, Callable[[], object]] | None = None
+
+    def when(self, event: str, count: int, act: Callable[[], object]) -> None:
+        """Do something when an event has happened so often."""
+        self._due = (event, count, act)
+
+    def record(self, event: Event, *, count: int = 1, seconds: float | None = None) -> None:
+        with self._lock:
+            self.counts[event.value] += count
+            self.timed[event.value] += seconds is not None
+            is_due = self._due is not None and self.counts[self._due[0]] >= self._due[1]
+            due, self._due = (self._due, None) if is_due else (None, self._due)
+        if due is not None:
+            due[2]()
 
 
 class Clock:

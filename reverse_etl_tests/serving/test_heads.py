@@ -1,6 +1,7 @@
 """The head as a reader follows it: asked for rarely, by one thread at a time, never backwards."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,8 +9,8 @@ import redis
 
 from reverse_etl.landing.layout import head_name
 from reverse_etl.model import Head
-from reverse_etl.serving.cache import RedisCache
-from reverse_etl.serving.heads import HeadFollower
+from reverse_etl.serving import Reader
+from reverse_etl.serving.views import Terms, View
 from reverse_etl_tests.serving.builders import (
     NEW,
     NEWER,
@@ -18,24 +19,49 @@ from reverse_etl_tests.serving.builders import (
     Clock,
     CountingStore,
     build_head,
+    open_client,
     publish,
 )
 
 
+class Follower:
+    """A reader's head, which is asked for again after ten seconds and never behind a call."""
+
+    def __init__(self, store: CountingStore, client: redis.Redis | None, clock: Clock) -> None:
+        self._reader = Reader(
+            SYNC,
+            store=store,
+            redis=client,
+            clock=clock,
+            head_cache_seconds=10.0,
+            head_stale_seconds=0.0,
+            breaker_failures=1_000_000,
+        )
+
+    def current(self) -> Head:
+        return self._reader.head()
+
+    def refresh(self, *, after: Head) -> Head:
+        core, driver = self._reader._core, self._reader._driver
+        view = View(SYNC, after, Terms())
+        return driver.run(core.heads.reread(after=view)).head
+
+
 @pytest.fixture
-def follower(store: CountingStore, client: redis.Redis, clock: Clock) -> HeadFollower:
+def away(unused_port: int) -> Iterator[redis.Redis]:
+    """A client of a server that is not there."""
+    with open_client(unused_port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def follower(store: CountingStore, client: redis.Redis, clock: Clock) -> Follower:
     """Of a sync that is not published yet; it asks again after ten seconds."""
-    return follow(store, client, clock)
-
-
-def follow(store: CountingStore, client: redis.Redis | None, clock: Clock) -> HeadFollower:
-    return HeadFollower(
-        SYNC, store=store, cache=RedisCache(client), cache_seconds=10.0, clock=clock
-    )
+    return Follower(store, client, clock)
 
 
 def test_head_of_redis_comes_first(
-    follower: HeadFollower, store: CountingStore, client: redis.Redis
+    follower: Follower, store: CountingStore, client: redis.Redis
 ) -> None:
     """The store is not asked while Redis has a head, even when the store's is ahead."""
     publish(build_head(OLD, generation=1), client=client)
@@ -46,18 +72,18 @@ def test_head_of_redis_comes_first(
 
 
 def test_head_of_the_store_stands_in(
-    follower: HeadFollower, store: CountingStore, away: redis.Redis, clock: Clock
+    follower: Follower, store: CountingStore, away: redis.Redis, clock: Clock
 ) -> None:
     """When Redis is away, is empty, or is not there at all, the store's head is the head."""
     publish(build_head(), store=store)
 
     assert follower.current() == build_head()
-    assert follow(store, away, clock).current() == build_head()
-    assert follow(store, None, clock).current() == build_head()
+    assert Follower(store, away, clock).current() == build_head()
+    assert Follower(store, None, clock).current() == build_head()
 
 
 def test_head_is_asked_for_again_when_it_is_old(
-    follower: HeadFollower, client: redis.Redis, clock: Clock
+    follower: Follower, client: redis.Redis, clock: Clock
 ) -> None:
     """Until its seconds are over a head is not asked for; then it is."""
     publish(build_head(OLD, generation=1), client=client)
@@ -80,7 +106,7 @@ def test_age_counts_from_the_question(store: CountingStore, clock: Clock) -> Non
             clock.seconds += 7.0
             return found
 
-    slow = follow(SlowStore(), None, clock)
+    slow = Follower(SlowStore(), None, clock)
     slow.current()
     publish(build_head(NEW, generation=2), store=store)
     clock.seconds += 4.0
@@ -89,7 +115,7 @@ def test_age_counts_from_the_question(store: CountingStore, clock: Clock) -> Non
 
 
 def test_smaller_generation_is_passed_over(
-    follower: HeadFollower, store: CountingStore, client: redis.Redis, clock: Clock
+    follower: Follower, store: CountingStore, client: redis.Redis, clock: Clock
 ) -> None:
     """A Redis that lags, or was put back, does not take a reader back."""
     publish(build_head(NEW, generation=5), client=client)
@@ -105,7 +131,7 @@ def test_smaller_generation_is_passed_over(
 
 
 def test_head_of_the_store_is_not_left_for_a_lagging_redis(
-    follower: HeadFollower, store: CountingStore, client: redis.Redis, clock: Clock
+    follower: Follower, store: CountingStore, client: redis.Redis, clock: Clock
 ) -> None:
     """After a crash between the two flips, who read the store's head stays with it."""
     publish(build_head(NEW, generation=2), store=store)
@@ -117,7 +143,7 @@ def test_head_of_the_store_is_not_left_for_a_lagging_redis(
 
 
 def test_equal_generation_is_taken_anew(
-    follower: HeadFollower, client: redis.Redis, clock: Clock
+    follower: Follower, client: redis.Redis, clock: Clock
 ) -> None:
     """Retiring shortens `kept` without a new generation: the newer document is the one shown."""
     publish(build_head(generation=2, kept=(OLD,)), client=client)
@@ -129,7 +155,7 @@ def test_equal_generation_is_taken_anew(
 
 
 def test_refresh_looks_in_both_stores(
-    follower: HeadFollower, store: CountingStore, client: redis.Redis
+    follower: Follower, store: CountingStore, client: redis.Redis
 ) -> None:
     """When a version is gone, the larger generation of the two heads is the way on."""
     publish(build_head(OLD, generation=1), client=client)
@@ -142,7 +168,7 @@ def test_refresh_looks_in_both_stores(
 
 
 def test_refresh_is_spared_when_another_did_it(
-    follower: HeadFollower, store: CountingStore, client: redis.Redis
+    follower: Follower, store: CountingStore, client: redis.Redis
 ) -> None:
     """Many threads that miss the same version ask once between them."""
     publish(build_head(OLD, generation=1), store=store, client=client)
@@ -159,7 +185,7 @@ def test_refresh_is_spared_when_another_did_it(
 def test_threads_ask_once(store: CountingStore, clock: Clock) -> None:
     """When the head grows old under many threads, one of them asks and the others wait."""
     publish(build_head(), store=store)
-    follower = follow(store, None, clock)
+    follower = Follower(store, None, clock)
     gate = threading.Barrier(16)
 
     def ask(_: int) -> Head:

@@ -17,6 +17,20 @@ READ = (
     "reader = Reader('user_stats', store=DirectoryStore(pathlib.Path(sys.argv[1])), redis=None)\n"
     "assert reader.get('u-1004')['country'] == 'DE'\n"
 )
+READ_IN_LOOP = (
+    "import asyncio, pathlib, sys\n"
+    "from reverse_etl.serving import AsyncReader\n"
+    "async def read():\n"
+    "    url = pathlib.Path(sys.argv[1]).resolve().as_uri()\n"
+    "    async with AsyncReader.connect('user_stats', redis_url=None, store_url=url) as reader:\n"
+    "        assert (await reader.get('u-1004'))['country'] == 'DE'\n"
+    "asyncio.run(read())\n"
+)
+every_use = pytest.mark.parametrize(
+    "code",
+    ["from reverse_etl.serving import Reader\n", READ, READ_IN_LOOP],
+    ids=["import", "read", "read in a loop"],
+)
 TELL = (
     "import sys, json; print(json.dumps(sorted(name for name in sys.modules if '.' not in name)))"
 )
@@ -35,13 +49,13 @@ def load_modules(code: str) -> set[str]:
     return set(json.loads(ran.stdout))
 
 
-@pytest.mark.parametrize("code", ["from reverse_etl.serving import Reader\n", READ])
+@every_use
 def test_reader_loads_no_platform(code: str) -> None:
     """Neither Dagster nor a warehouse, a cloud's SDK or pandas, at the import or at the first read."""
     assert load_modules(code) & HEAVY == set()
 
 
-@pytest.mark.parametrize("code", ["from reverse_etl.serving import Reader\n", READ])
+@every_use
 def test_reader_of_json_loads_no_arrow(code: str) -> None:
     """Arrow and numpy are for those who read Parquet: a JSON version needs neither."""
     assert load_modules(code) & {"pyarrow", "numpy"} == set()

@@ -1,8 +1,10 @@
 """A record in an object: found whatever its key, and nothing altered passes for "no such user"."""
 
 import gzip
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,15 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reverse_etl.errors import IntegrityError
+from reverse_etl.errors import ConfigError, IntegrityError
 from reverse_etl.landing.buckets import bucket_of
-from reverse_etl.landing.layout import version_prefix
-from reverse_etl.model import Head
+from reverse_etl.landing.layout import manifest_name, version_prefix
+from reverse_etl.landing.manifest import decode_manifest, encode_manifest
+from reverse_etl.model import Head, LandedObject
 from reverse_etl.serving.keys import locate_object
-from reverse_etl.serving.objects import ObjectGoneError, read_records
+from reverse_etl.serving.metrics import NoMetrics
+from reverse_etl.serving.objects import ObjectGoneError, VersionObjects
+from reverse_etl.serving.options import ReaderOptions
 from reverse_etl.types import Kind, build_field
+from reverse_etl_tests.landing.golden_values import MANIFEST
 from reverse_etl_tests.serving.builders import (
     CANARY,
+    OLD,
     SYNC,
     CountingStore,
     build_head,
@@ -45,10 +52,28 @@ FORMS: dict[str, dict[str, Any]] = {
     },
 }
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+every_json = pytest.mark.parametrize("form", [FORMS["gzip"], FORMS["plain"]], ids=["gzip", "plain"])
+PARQUET = FORMS["parquet of three buckets"]
 
 
-def read_one(store: CountingStore, head: Head, key: bytes) -> bytes | None:
-    return read_records(store, sync=SYNC, head=head, keys=[key])[key]
+def open_objects(store: CountingStore, **options: Any) -> VersionObjects:
+    settings = ReaderOptions(**options)
+    return VersionObjects(SYNC, store=lambda: store, options=settings, metrics=NoMetrics())
+
+
+def read_records(
+    store: CountingStore | VersionObjects, *, head: Head, keys: Iterable[bytes]
+) -> dict[bytes, bytes | None]:
+    """As a reader does, without Redis: an object or a bucket at a time."""
+    objects = open_objects(store) if isinstance(store, CountingStore) else store
+    places = objects.group(keys, head)
+    parts = [objects.fetch(head, place) for place in places]
+    found = objects.find(head, places, parts)
+    return {key: found.get(key) for key in keys}
+
+
+def read_one(store: CountingStore | VersionObjects, head: Head, key: bytes) -> bytes | None:
+    return read_records(store, head=head, keys=[key])[key]
 
 
 @every_form
@@ -64,7 +89,7 @@ def test_every_record_is_found(store: CountingStore, form: dict[str, Any]) -> No
         assert read_one(store, head, absent.encode()) is None
 
 
-@every_form
+@every_json
 def test_one_object_is_read_for_a_key(store: CountingStore, form: dict[str, Any]) -> None:
     """The object's name follows from head and key alone: one GET, whether there is a user or not."""
     head = build_head(**form)
@@ -76,7 +101,7 @@ def test_one_object_is_read_for_a_key(store: CountingStore, form: dict[str, Any]
     assert store.asked == [name_of(head, "u-7"), name_of(head, "nobody")]
 
 
-@every_form
+@every_json
 def test_keys_of_one_object_are_read_together(store: CountingStore, form: dict[str, Any]) -> None:
     """Many keys cost one GET for each object, not one for each key."""
     head = build_head(**form)
@@ -84,7 +109,7 @@ def test_keys_of_one_object_are_read_together(store: CountingStore, form: dict[s
     land(store, head, rows)
     keys = [row["user_id"].encode() for row in rows] + [b"nobody"]
 
-    found = read_records(store, sync=SYNC, head=head, keys=keys)
+    found = read_records(store, head=head, keys=keys)
 
     assert found == {b"nobody": None} | {row["user_id"].encode(): encode_line(row) for row in rows}
     assert len(store.asked) == len(set(store.asked)) <= head.buckets
@@ -181,7 +206,7 @@ def test_any_key_is_found_and_no_other(keys: list[str], buckets: int) -> None:
     there, absent = keys[::2], keys[1::2]
     land(store, head, [{"user_id": key, "said": key} for key in there])
 
-    found = read_records(store, sync=SYNC, head=head, keys=[key.encode() for key in keys])
+    found = read_records(store, head=head, keys=[key.encode() for key in keys])
 
     for key in there:
         record = found[key.encode()]
@@ -358,6 +383,195 @@ def test_only_the_bucket_is_read_of_a_parquet_object(store: CountingStore) -> No
         read_one(store, head, second[0]["user_id"].encode())
 
 
+def test_footer_is_read_once_and_then_one_range_a_bucket(store: CountingStore) -> None:
+    """Of a Parquet object the end is read first; then each bucket is one GET of its bytes alone."""
+    head = build_head(**(PARQUET | {"buckets": 6}))
+    rows = build_rows(2000)
+    land(store, head, rows)
+    objects = open_objects(store)
+    whole = len(store.get(object_name(head, 0)))
+    first, second, *_ = group_rows(head, rows)
+    store.ranges.clear()
+
+    for row in (first[0], second[0], first[1]):
+        assert read_one(objects, head, row["user_id"].encode()) == encode_line(row)
+
+    (tail, _), *groups = store.ranges
+    assert tail < 0
+    assert len(groups) == 3
+    assert groups[0] == groups[2] != groups[1]
+    assert sum(length for _, length in groups[:2]) < whole
+
+
+def test_footers_are_kept_within_their_bound(store: CountingStore) -> None:
+    """What is over the bound is read again, and nothing grows with the number of objects."""
+    head = build_head(**(PARQUET | {"buckets": 6}))
+    rows = build_rows(60)
+    land(store, head, rows)
+    objects = open_objects(store, footer_bytes=0)
+    key = rows[0]["user_id"].encode()
+
+    for _ in range(2):
+        assert read_one(objects, head, key) == encode_line(rows[0])
+
+    assert [start < 0 for start, _ in store.ranges] == [True, False, True, False]
+
+
+def test_footer_longer_than_the_first_look_is_read(store: CountingStore) -> None:
+    """Many buckets and columns make a long footer: it is read in a second step."""
+    head = build_head(format="parquet", compression="zstd", buckets=300, buckets_per_object=300)
+    rows = [row | {f"c{number}": "x" for number in range(10)} for row in build_rows(600)]
+    land(store, head, rows)
+    objects = open_objects(store)
+
+    for row in rows[:2]:
+        assert read_one(objects, head, row["user_id"].encode()) == encode_line(row)
+
+    assert [start < 0 for start, _ in store.ranges] == [True, True, False, False]
+
+
+def test_empty_bucket_needs_no_range(store: CountingStore) -> None:
+    """The footer itself says that a bucket has no rows."""
+    head = build_head(**(PARQUET | {"buckets": 3}))
+    land(store, head, [], schema=infer_schema(build_rows(1)))
+
+    assert read_one(store, head, b"u-1") is None
+    assert len(store.ranges) == 1
+
+
+@pytest.mark.parametrize("length", [0, 1 << 30, 0xFFFF_FFFF])
+def test_footer_of_an_impossible_length_is_an_error(store: CountingStore, length: int) -> None:
+    """What says that it is longer than the object is not believed, nor waited for."""
+    head = build_head(buckets=1, **FORMS["parquet"])
+    land(store, head, build_rows(500))
+    name = name_of(head, "u-1")
+    store.put(name, store.get(name)[:-8] + length.to_bytes(4, "little") + b"PAR1")
+
+    with pytest.raises(IntegrityError, match="was altered or cut"):
+        read_one(store, head, b"u-1")
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [lambda body: body[: len(body) // 3], lambda _: b"", lambda body: bytes(len(body))],
+    ids=["cut", "emptied", "zeros"],
+)
+def test_object_altered_behind_a_kept_footer_is_an_error(
+    store: CountingStore, alter: Callable[[bytes], bytes]
+) -> None:
+    """What a footer led to is held against what it says, however long ago it was read."""
+    head = build_head(**(PARQUET | {"buckets": 6}))
+    rows = build_rows(2000)
+    land(store, head, rows)
+    objects = open_objects(store)
+    name = object_name(head, 0)
+    second = group_rows(head, rows)[1][0]["user_id"].encode()
+    read_one(objects, head, second)
+
+    store.put(name, alter(store.get(name)))
+
+    with pytest.raises(IntegrityError, match="was altered or cut"):
+        read_one(objects, head, second)
+
+
+def test_refusal_of_the_store_is_no_altered_object(store: CountingStore) -> None:
+    """A store that does not let us read says so itself, in the middle of an object too."""
+    head = build_head(**(PARQUET | {"buckets": 6}))
+    land(store, head, build_rows(60))
+
+    class RefusingStore(CountingStore):
+        def get_with_etag(self, name: str) -> tuple[bytes, str]:
+            if self.asked:
+                raise ConfigError("Allow the role s3:GetObject.")
+            self.asked.append(name)
+            return store.get_with_etag(name)
+
+    with pytest.raises(ConfigError, match="s3:GetObject"):
+        read_one(RefusingStore(), head, b"u-1")
+
+
+def land_with_manifest(store: CountingStore, head: Head, rows: list[dict[str, Any]]) -> None:
+    """A version, and the manifest that names its objects."""
+    land(store, head, rows)
+    prefix = version_prefix(SYNC, head.version)
+    found = [(item.name.removeprefix(prefix), item.name) for item in store.list_objects(prefix)]
+    objects = tuple(
+        LandedObject(
+            name=short,
+            first_bucket=index * head.buckets_per_object,
+            buckets=head.buckets_per_object,
+            rows=0,
+            bytes=len(store.get(name)),
+            sha256=hashlib.sha256(store.get(name)).hexdigest(),
+        )
+        for index, (short, name) in enumerate(found)
+    )
+    manifest = replace(MANIFEST, sync=SYNC, version=head.version, objects=objects)
+    store.put(manifest_name(SYNC, head.version), encode_manifest(manifest))
+    store.asked.clear()
+
+
+@every_form
+def test_verified_object_that_is_another_is_an_error(
+    store: CountingStore, form: dict[str, Any]
+) -> None:
+    """Asked to, a reader takes no object that the manifest does not name, however well formed."""
+    head = build_head(**form)
+    rows = build_rows(50)
+    land_with_manifest(store, head, rows)
+    objects = open_objects(store, verify_objects=True)
+    changed = {"user_id": "u-7", "said": CANARY, "number": 7}
+
+    assert read_one(objects, head, b"u-7") == encode_line(rows[7])
+    land(store, head, [changed if row["user_id"] == "u-7" else row for row in rows])
+
+    assert read_one(open_objects(store), head, b"u-7") == encode_line(changed)
+    with pytest.raises(IntegrityError, match="was altered or cut") as raised:
+        read_one(open_objects(store, verify_objects=True), head, b"u-7")
+    assert CANARY not in str(raised.value)
+
+
+@every_form
+def test_manifest_is_read_once_a_version(store: CountingStore, form: dict[str, Any]) -> None:
+    """Verifying costs one GET more for each version, not for each object."""
+    head = build_head(**form)
+    rows = build_rows(50)
+    land_with_manifest(store, head, rows)
+    objects = open_objects(store, verify_objects=True)
+
+    for row in rows:
+        read_one(objects, head, row["user_id"].encode())
+
+    assert store.asked.count(manifest_name(SYNC, head.version)) == 1
+
+
+def test_manifest_that_names_other_objects_is_an_error(store: CountingStore) -> None:
+    """A manifest that lacks an object, or is another version's, verifies nothing."""
+    head = build_head()
+    land_with_manifest(store, head, build_rows(50))
+    name = manifest_name(SYNC, head.version)
+    whole = decode_manifest(store.get(name))
+
+    for wrong in (
+        replace(whole, objects=whole.objects[1:]),
+        replace(whole, version=OLD),
+        replace(whole, objects=tuple(replace(it, sha256=CANARY) for it in whole.objects)),
+    ):
+        store.put(name, encode_manifest(wrong))
+        with pytest.raises(IntegrityError, match="does not name the objects") as raised:
+            read_one(open_objects(store, verify_objects=True), head, b"u-1")
+        assert CANARY not in str(raised.value)
+
+
+def test_missing_manifest_is_told_apart(store: CountingStore) -> None:
+    """Without it nothing can be verified: the version was retired, or the store lost something."""
+    head = build_head()
+    land(store, head, build_rows(50))
+
+    with pytest.raises(ObjectGoneError):
+        read_one(open_objects(store, verify_objects=True), head, b"u-1")
+
+
 @every_form
 def test_empty_version_has_nobody(store: CountingStore, form: dict[str, Any]) -> None:
     """A version without users answers, as long as its one object is there."""
@@ -376,7 +590,7 @@ def test_parquet_and_json_give_the_same_bytes() -> None:
     for form in FORMS.values():
         store, head = CountingStore(), build_head(**form)
         land(store, head, rows)
-        answers.append(read_records(store, sync=SYNC, head=head, keys=keys))
+        answers.append(read_records(store, head=head, keys=keys))
 
     assert all(answer == answers[0] for answer in answers)
 

@@ -164,6 +164,7 @@ _SAYINGS: dict[Kind, tuple[type[ReverseEtlError], str]] = {
     ),
     Kind.PRECONDITION: (ConflictError, "somebody else changed it first ({found})."),
     Kind.ABSENT: (NotFoundError, "There is no object '{name}' in {location}."),
+    Kind.BEYOND: (TerminalError, "{found}: the object is shorter than it was written."),
     Kind.DENIED: (
         ConfigError,
         (

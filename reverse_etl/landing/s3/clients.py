@@ -21,7 +21,7 @@ from reverse_etl.landing.s3.place import Place
 from reverse_etl.model import AwsCredentials
 
 if TYPE_CHECKING:
-    from obstore import GetResult, ObjectMeta, PutMode
+    from obstore import GetResult, ObjectMeta, PutMode, SuffixRange
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
 Result = TypeVar("Result")
@@ -137,6 +137,19 @@ class Clients:
         if len(body) != meta["size"]:
             raise TruncatedError
         return body, _check_etag(meta["e_tag"]), answer.attributes
+
+    def get_range(self, key: str, span: "tuple[int, int] | SuffixRange") -> bytes:
+        """An object's bytes from one to before another, or so many of its end."""
+
+        def read() -> tuple["GetResult", bytes]:
+            answer = obstore.get(self._brisk, key, options={"range": span})
+            return answer, answer.bytes().to_bytes()
+
+        answer, body = self._call(read)
+        first, end = answer.range
+        if len(body) != end - first:
+            raise TruncatedError
+        return body
 
     def list_pages(self, folder: str, *, after: str | None) -> Iterator[Sequence["ObjectMeta"]]:
         """What lies below a folder (no slash at its end), from the key after `after` on, in order."""

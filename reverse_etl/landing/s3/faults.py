@@ -52,6 +52,7 @@ class Kind(Enum):
     CORRUPTED = auto()  # what arrived is not what was sent: once again
     PRECONDITION = auto()  # the condition of a conditional request does not hold
     ABSENT = auto()  # there is no such object
+    BEYOND = auto()  # the range that was asked for begins behind the object's end
     DENIED = auto()
     KMS = auto()
     NO_BUCKET = auto()
@@ -99,6 +100,7 @@ _CODES = {
         BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch""",
     Kind.PRECONDITION: "PreconditionFailed",
     Kind.ABSENT: "NoSuchKey",
+    Kind.BEYOND: "InvalidRange",
     Kind.DENIED: "AccessDenied AllAccessDisabled AccountProblem UnauthorizedAccess",
     Kind.NO_BUCKET: "NoSuchBucket InvalidBucketName",
     Kind.REGION: """
@@ -117,6 +119,7 @@ _KIND_OF_STATUS = {
     404: Kind.STRANGER,  # S3 says what it has not found
     408: Kind.AWAY,
     412: Kind.PRECONDITION,
+    416: Kind.BEYOND,
     429: Kind.SLOW_DOWN,
     500: Kind.AWAY,
     501: Kind.UNSUPPORTED,
@@ -160,7 +163,9 @@ _KEY_ERROR = re.compile(
     r"DeleteObjects request failed for key .*\(code: ([A-Za-z0-9.]{1,64})\)", re.DOTALL
 )
 _REDIRECT = "Received redirect without LOCATION"
-_NOT_S3 = re.compile(r"Got invalid \w+ response: |Unable to extract metadata from headers: ")
+_NOT_S3 = re.compile(
+    r"Got invalid \w+ response: |Unable to extract metadata from headers: |Received non-partial response"
+)
 _TRANSPORT = re.compile(r"HttpError \{\s+kind: (\w+),(.*)", re.DOTALL)
 
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")

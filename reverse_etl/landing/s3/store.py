@@ -16,11 +16,17 @@ from reverse_etl.landing.s3.limiter import Limiter
 from reverse_etl.landing.s3.options import S3Options
 from reverse_etl.landing.s3.place import Place
 from reverse_etl.landing.s3.retry import AnsweredError, Retrier, RetryPolicy
-from reverse_etl.landing.store import StoredObject, check_folder, check_name, check_prefix
+from reverse_etl.landing.store import (
+    StoredObject,
+    check_folder,
+    check_name,
+    check_prefix,
+    check_range,
+)
 from reverse_etl.model import AwsCredentials
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutMode
+    from obstore import ObjectMeta, PutMode, SuffixRange
 
 Result = TypeVar("Result")
 
@@ -31,6 +37,7 @@ _WRITE_ID = "write-id"
 _METADATA_NAME = re.compile(r"[a-z0-9_-]{1,128}")
 _METADATA_VALUE = re.compile(r"[\x20-\x7e]{0,1024}")
 _ABSENT = frozenset({Kind.ABSENT})
+_NOTHING = frozenset({Kind.ABSENT, Kind.BEYOND})
 _REFUSALS = frozenset({Kind.PRECONDITION, Kind.ABSENT})
 _ETAG = re.compile(r"[\x21-\x7e]{1,1024}")
 
@@ -107,6 +114,16 @@ class S3Store:
         body, etag, _ = self._get(name)
         return body, etag
 
+    def get_range(self, name: str, *, start: int, length: int) -> bytes:
+        """Some of an object's bytes, or `NotFoundError`."""
+        check_range(start, length)
+        return self._get_range(name, (start, start + length))
+
+    def get_tail(self, name: str, *, length: int) -> bytes:
+        """An object's last bytes, or `NotFoundError`."""
+        check_range(0, length)
+        return self._get_range(name, {"suffix": length})
+
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names; a page at a time, as the caller takes them.
 
@@ -176,7 +193,22 @@ class S3Store:
         try:
             return self._run(Action.GET, name, lambda: self._clients.get(key), answers=_ABSENT)
         except AnsweredError:
-            raise NotFoundError(f"There is no object '{name}' in {self.location}.") from None
+            raise self._explain_absent(name) from None
+
+    def _get_range(self, name: str, span: "tuple[int, int] | SuffixRange") -> bytes:
+        key = self._key(name)
+        try:
+            return self._run(
+                Action.GET, name, lambda: self._clients.get_range(key, span), answers=_NOTHING
+            )
+        except AnsweredError as answer:
+            kind = answer.fault.kind
+        if kind is Kind.BEYOND:
+            return b""  # S3 has no range of nothing
+        raise self._explain_absent(name)
+
+    def _explain_absent(self, name: str) -> NotFoundError:
+        return NotFoundError(f"There is no object '{name}' in {self.location}.")
 
     def _put_if(self, name: str, body: bytes, *, mode: "PutMode", refusal: str) -> str:
         key = self._key(name)

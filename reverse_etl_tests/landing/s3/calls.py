@@ -12,6 +12,7 @@ CALLS: dict[str, Callable[[S3Store], object]] = {
     "put_if_absent": lambda store: store.put_if_absent("a", b"1"),
     "put_if_match": lambda store: store.put_if_match("a", b"1", etag='"x"'),
     "get": lambda store: store.get("a"),
+    "get_range": lambda store: store.get_range("a", start=0, length=1),
     "list": lambda store: list(store.list_objects("")),
     "folders": lambda store: store.list_folders(""),
     "delete": lambda store: store.delete(["a"]),

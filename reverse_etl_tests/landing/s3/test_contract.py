@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from reverse_etl.errors import ConfigError
 from reverse_etl.landing.s3.options import S3Options
 from reverse_etl.landing.s3.store import S3Store
 from reverse_etl.model import AwsCredentials
@@ -72,6 +73,14 @@ class TestOverTls(StoreContract):
 
 class TestOnMoto(StoreContract):
     """The same on a server that others wrote."""
+
+    def test_empty_object_has_no_bytes(self, store: S3Store) -> None:
+        """Moto gives no heed to a range of an empty object, as no S3 does: that is told."""
+        store.put("empty", b"")
+
+        assert store.get_range("empty", start=0, length=4) == b""
+        with pytest.raises(ConfigError, match="does not speak S3"):
+            store.get_tail("empty", length=4)
 
     @pytest.fixture
     def store(self, moto: Any) -> Iterator[S3Store]:

@@ -50,7 +50,7 @@ def test_every_kind_can_be_met() -> None:
     """No kind is left over that nothing is read as."""
     codes = (
         "SlowDown InternalError ConditionalRequestConflict ExpiredToken BadDigest PreconditionFailed "
-        "NoSuchKey AccessDenied KMS.NotFoundException NoSuchBucket PermanentRedirect "
+        "NoSuchKey InvalidRange AccessDenied KMS.NotFoundException NoSuchBucket PermanentRedirect "
         "RequestTimeTooSkewed SignatureDoesNotMatch NotImplemented QuotaExceeded Anything"
     )
 
