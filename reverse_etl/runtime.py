@@ -11,21 +11,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reverse_etl.auth.options import AuthOptions
+from reverse_etl.auth.options import AuthOptions, AwsSecret, GoogleSecret
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.directory import DirectoryStore
 from reverse_etl.landing.store import ObjectStore
-from reverse_etl.masking.keys import MaskingKey, parse_masking_key
+from reverse_etl.masking.key_ring import KeyRing, parse_key_ring, refuse_keys
+from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.room_options import (
     build_auth_options,
     build_bigquery_options,
+    build_key_source,
+    build_redis_iam,
+    build_refused_fingerprints,
     build_store_options,
 )
-from reverse_etl.settings import AwsIdentity, Profile, Settings
+from reverse_etl.settings import AwsIdentity, Profile, Secret, Settings
 from reverse_etl.sources.base import Source
 
 if TYPE_CHECKING:  # imports two clouds' SDKs
+    from redis.credentials import CredentialProvider
+
     from reverse_etl.auth.shared import SharedCredentials
 
 _MIB = 1 << 20
@@ -96,12 +102,14 @@ class Runtime:
         """Let go of connections; what is used afterwards is opened again."""
         with ExitStack() as stack:
             # The last is let go of first: credentials outlive the store that asks for them.
-            for name in ("credentials", "store", "source", "_duckdb", "_bigquery"):
+            for name in ("credentials", "store", "redis", "source", "_duckdb", "_bigquery"):
                 if name in self.__dict__:
                     stack.callback(self.__dict__[name].close)
         if self.__dict__.pop("credentials", None) is not None:
-            # They and the store that asks them are not used once they are closed.
+            # They, and who asks them, are not used once they are closed.
             self.__dict__.pop("store", None)
+            if self.__dict__.pop("redis_login", None) is not None:
+                self.__dict__.pop("redis", None)
 
     @cached_property
     def _duckdb(self) -> Source:
@@ -133,16 +141,64 @@ class Runtime:
     @cached_property
     def redis(self) -> RedisTarget:
         """The Redis that records are loaded into; no connection is made yet."""
-        return RedisTarget(self.redis_url)
+        return self.open_redis()
+
+    def open_redis(self, **timeouts: float) -> RedisTarget:
+        """The same, with `timeouts` of its own; whoever opens it closes it."""
+        return RedisTarget(self.redis_url, credential_provider=self.redis_login, **timeouts)
+
+    @cached_property
+    def redis_login(self) -> "CredentialProvider | None":
+        """What logs in to Redis with our AWS identity; None where the URL says who we are.
+
+        For any client of redis-py: `credential_provider`. Nobody is asked before a connection is made.
+        """
+        options = build_redis_iam(self.settings, url=self.redis_url)
+        if options is None:
+            return None
+        from reverse_etl.auth.elasticache import IamTokens  # noqa: PLC0415 - a cloud's SDK
+
+        return IamTokens(options, self.credentials.get)
+
+    @cached_property
+    def masking_keys(self) -> KeyRing | None:
+        """The keys of rule `hmac`, fetched when they are first needed; None when none is configured.
+
+        `ConfigError` when they cannot be read, or one of them is another environment's.
+        """
+        text = self._read_keys()
+        if text is None:
+            return None
+        ring = parse_key_ring(text)
+        refuse_keys(ring, build_refused_fingerprints(self.settings))
+        return ring
 
     @cached_property
     def masking_key(self) -> MaskingKey | None:
-        """The key of rule `hmac`, or None when none is configured: then syncs that need it stop."""
-        if self.settings.masking_key is not None:
-            return parse_masking_key(self.settings.masking_key.reveal())
-        if self.settings.masking_key_file is not None:
-            return parse_masking_key(_read_private(self.settings.masking_key_file))
-        return None
+        """The key that masks, or None when none is configured: then syncs that need it stop."""
+        return None if self.masking_keys is None else self.masking_keys.current
+
+    def _read_keys(self) -> str | None:
+        """Their text, from wherever the settings say; it is not kept."""
+        match build_key_source(self.settings):
+            case None:
+                return None
+            case Secret() as secret:
+                return secret.reveal()
+            case Path() as path:
+                return _read_private(path)
+            case GoogleSecret() as options:
+                from reverse_etl.auth.google_secrets import (  # noqa: PLC0415 - a cloud's SDK
+                    fetch_google_secret,
+                )
+
+                return fetch_google_secret(options)
+            case AwsSecret() as options:
+                from reverse_etl.auth.aws_secrets import (  # noqa: PLC0415 - a cloud's SDK
+                    fetch_aws_secret,
+                )
+
+                return fetch_aws_secret(options, self.credentials.get)
 
 
 def _read_private(path: Path) -> str:

@@ -55,6 +55,15 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def parse_fingerprints(text: str) -> tuple[str, ...]:
+    """Fingerprints of masking keys between commas, each with the name of its environment or without."""
+    found = parse_names(text)
+    for item in found:
+        if not re.fullmatch(r"([A-Za-z0-9-]{1,32}=)?[0-9a-f]{16}", item):
+            raise ValueError(item)
+    return found
+
+
 def _parse_between(text: str, least: int, most: int) -> int:
     number = int(text)
     if not least <= number <= most:
@@ -82,5 +91,12 @@ def parse_encryption(text: str) -> str:
 def parse_environment(text: str) -> str:
     """A short name that may stand in the name of a session at AWS."""
     if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", text):
+        raise ValueError(text)
+    return text
+
+
+def parse_eviction(text: str) -> str:
+    """A policy of Redis that drops any key."""
+    if not re.fullmatch(r"allkeys-[a-z]{1,16}", text):
         raise ValueError(text)
     return text

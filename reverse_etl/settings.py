@@ -11,17 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from reverse_etl.errors import ConfigError
+from reverse_etl.service_settings import RedisAuth, ServiceSettings
 from reverse_etl.setting_fields import (
     parse_amount,
     parse_concurrency,
     parse_count,
     parse_encryption,
     parse_environment,
-    parse_names,
+    parse_fingerprints,
     parse_session_seconds,
-    parse_switch,
     variable,
 )
+
+__all__ = [
+    "OTHER_VARIABLES",
+    "VARIABLES",
+    "AwsIdentity",
+    "Profile",
+    "RedisAuth",
+    "Secret",
+    "Settings",
+    "child_environment",
+    "find_set",
+    "load_profile",
+]
 
 
 class Profile(StrEnum):
@@ -56,7 +69,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(ServiceSettings):
     """What a run needs to know beyond its sync. Units are in the names."""
 
     profile: Profile = variable(
@@ -86,13 +99,31 @@ class Settings:
     )
     masking_key: Secret | None = variable(
         "REVERSE_ETL_MASKING_KEY",
-        "The key of rule `hmac`: `<key id>:<base64 of 32 bytes or more>`.",
+        "The key of rule `hmac`: `<key id>:<base64 of 32 bytes or more>`. Previous keys may follow, after "
+        "blanks or commas (docs/masking.md).",
         parse=Secret,
     )
     masking_key_file: Path | None = variable(
         "REVERSE_ETL_MASKING_KEY_FILE",
-        "A file, mode 0600, that holds what REVERSE_ETL_MASKING_KEY would; used when that is unset.",
+        "A file, mode 0600, that holds what REVERSE_ETL_MASKING_KEY would, and stands in its place.",
         parse=Path,
+    )
+    masking_key_secret: str | None = variable(
+        "REVERSE_ETL_MASKING_KEY_SECRET",
+        "The secret that holds the same, fetched when a run needs it: "
+        "`gcp-secret://projects/P/secrets/S/versions/V` (Google Secret Manager) or "
+        "`aws-secret://<name or ARN>?region=R` (AWS Secrets Manager).",
+    )
+    masking_key_secret_endpoint_url: str | None = variable(
+        "REVERSE_ETL_MASKING_KEY_SECRET_ENDPOINT_URL",
+        "Another address of the service that holds the secret, such as a VPC endpoint: a URL.",
+    )
+    refused_key_fingerprints: tuple[str, ...] = variable(
+        "REVERSE_ETL_REFUSED_KEY_FINGERPRINTS",
+        "Masking keys of other environments, each `<environment>=<fingerprint>` or a fingerprint alone "
+        "as `reverse-etl doctor` prints it. One of these stops every run.",
+        default=(),
+        parse=parse_fingerprints,
     )
     scratch_dir: Path = variable(
         "REVERSE_ETL_SCRATCH_DIR",
@@ -143,107 +174,6 @@ class Settings:
         "A version leaves Redis no sooner than this after the head moved; longer than a reader caches "
         "the head.",
         default=5.0,
-        parse=parse_amount,
-    )
-
-    bigquery_project: str | None = variable(
-        "REVERSE_ETL_BIGQUERY_PROJECT",
-        "The project that runs and pays for queries. Unset: that of the application default credentials.",
-    )
-    bigquery_dataset: str | None = variable(
-        "REVERSE_ETL_BIGQUERY_DATASET",
-        "The staging dataset, `dataset` or `project.dataset`: snapshots lie there until they expire. "
-        "Readable by the pipeline alone.",
-    )
-    bigquery_location: str | None = variable(
-        "REVERSE_ETL_BIGQUERY_LOCATION",
-        "Where queries run, such as `EU`. Unset: where the staging dataset lies.",
-    )
-    bigquery_staging_readers: tuple[str, ...] = variable(
-        "REVERSE_ETL_BIGQUERY_STAGING_READERS",
-        "Who else may read the staging dataset, comma-separated, as its access list names them "
-        "(`group:data@example.com`). Anybody not named here stops `extract`.",
-        default=(),
-        parse=parse_names,
-    )
-    bigquery_endpoint: str | None = variable(
-        "REVERSE_ETL_BIGQUERY_ENDPOINT",
-        "Another address of the REST API, such as a private endpoint or an emulator: a URL.",
-    )
-    bigquery_storage_endpoint: str | None = variable(
-        "REVERSE_ETL_BIGQUERY_STORAGE_ENDPOINT",
-        "Another address of the Storage Read API: `host:port`.",
-    )
-    bigquery_anonymous: bool = variable(
-        "REVERSE_ETL_BIGQUERY_ANONYMOUS",
-        "`1` calls without credentials and without TLS, for emulators only; refused for Google's hosts.",
-        default=False,
-        parse=parse_switch,
-    )
-    bigquery_max_bytes_billed: int = variable(
-        "REVERSE_ETL_BIGQUERY_MAX_BYTES_BILLED",
-        "A query that would bill more is refused before it runs. The default is 1 TiB.",
-        default=1 << 40,
-        parse=parse_count,
-    )
-    bigquery_job_timeout_seconds: float = variable(
-        "REVERSE_ETL_BIGQUERY_JOB_TIMEOUT_SECONDS",
-        "A query that runs longer is cancelled.",
-        default=3600.0,
-        parse=parse_amount,
-    )
-    bigquery_preferred_streams: int = variable(
-        "REVERSE_ETL_BIGQUERY_PREFERRED_STREAMS",
-        "How many streams to ask for when a snapshot is read; BigQuery may give fewer or more.",
-        default=4,
-        parse=parse_count,
-    )
-    bigquery_max_streams: int = variable(
-        "REVERSE_ETL_BIGQUERY_MAX_STREAMS",
-        "The most streams to take.",
-        default=16,
-        parse=parse_count,
-    )
-    bigquery_in_flight_mb: int = variable(
-        "REVERSE_ETL_BIGQUERY_IN_FLIGHT_MB",
-        "Budget in MiB for what was received from BigQuery and is not masked yet, over all streams.",
-        default=64,
-        parse=parse_count,
-    )
-    bigquery_stall_seconds: float = variable(
-        "REVERSE_ETL_BIGQUERY_STALL_SECONDS",
-        "A stream that is silent for so long is cancelled and opened again where it stopped.",
-        default=60.0,
-        parse=parse_amount,
-    )
-    bigquery_watch_minutes: int | None = variable(
-        "REVERSE_ETL_BIGQUERY_WATCH_MINUTES",
-        "The sensor `bigquery_watch` cancels a query of ours that has been under way longer, waiting for "
-        "slots included. Unset: no limit.",
-        parse=parse_count,
-    )
-    bigquery_watch_slot_hours: int | None = variable(
-        "REVERSE_ETL_BIGQUERY_WATCH_SLOT_HOURS",
-        "The sensor `bigquery_watch` cancels a query of ours that has used more slot-hours. Unset: no "
-        "limit.",
-        parse=parse_count,
-    )
-    bigquery_price_per_tib: float = variable(
-        "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB",
-        "USD for a TiB that a query bills (on-demand), for estimates.",
-        default=6.25,
-        parse=parse_amount,
-    )
-    bigquery_read_price_per_tib: float = variable(
-        "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB",
-        "USD for a TiB read through the Storage Read API, for estimates.",
-        default=1.10,
-        parse=parse_amount,
-    )
-    egress_price_per_gib: float = variable(
-        "REVERSE_ETL_EGRESS_PRICE_PER_GIB",
-        "USD for a GiB that leaves Google's network, for estimates.",
-        default=0.12,
         parse=parse_amount,
     )
 

@@ -11,6 +11,7 @@ from reverse_etl.settings import (
     VARIABLES,
     AwsIdentity,
     Profile,
+    RedisAuth,
     Secret,
     Settings,
     child_environment,
@@ -41,6 +42,9 @@ def test_every_variable_is_read() -> None:
             "REVERSE_ETL_REDIS_URL": "redis://here",
             "REVERSE_ETL_MASKING_KEY": "k1:abc",
             "REVERSE_ETL_MASKING_KEY_FILE": "/keys/k1",
+            "REVERSE_ETL_MASKING_KEY_SECRET": "aws-secret://masking-key",
+            "REVERSE_ETL_MASKING_KEY_SECRET_ENDPOINT_URL": "https://secrets.example.com",
+            "REVERSE_ETL_REFUSED_KEY_FINGERPRINTS": "prod=0123456789abcdef, fedcba9876543210",
             "REVERSE_ETL_SCRATCH_DIR": "/scratch",
             "REVERSE_ETL_MEMORY_LIMIT_MB": "512",
             "REVERSE_ETL_THREADS": "3",
@@ -67,6 +71,13 @@ def test_every_variable_is_read() -> None:
             "REVERSE_ETL_BIGQUERY_PRICE_PER_TIB": "9",
             "REVERSE_ETL_BIGQUERY_READ_PRICE_PER_TIB": "10",
             "REVERSE_ETL_EGRESS_PRICE_PER_GIB": "0.5",
+            "REVERSE_ETL_REDIS_AUTH": "elasticache_iam",
+            "REVERSE_ETL_REDIS_IAM_USER": "loader",
+            "REVERSE_ETL_REDIS_IAM_CACHE": "users",
+            "REVERSE_ETL_REDIS_IAM_SERVERLESS": "1",
+            "REVERSE_ETL_REDIS_IAM_REGION": "eu-west-1",
+            "REVERSE_ETL_REDIS_ALLOW_EVICTION": "allkeys-lru",
+            "REVERSE_ETL_API_TOKENS_FILE": "/etc/reverse_etl/tokens",
             "REVERSE_ETL_S3_ENDPOINT_URL": "https://s3.example.com",
             "REVERSE_ETL_S3_REGION": "eu-central-1",
             "REVERSE_ETL_S3_CA_FILE": "/ca.pem",
@@ -94,6 +105,9 @@ def test_every_variable_is_read() -> None:
         redis_url=Secret("redis://here"),
         masking_key=Secret("k1:abc"),
         masking_key_file=Path("/keys/k1"),
+        masking_key_secret="aws-secret://masking-key",
+        masking_key_secret_endpoint_url="https://secrets.example.com",
+        refused_key_fingerprints=("prod=0123456789abcdef", "fedcba9876543210"),
         scratch_dir=Path("/scratch"),
         memory_limit_mb=512,
         threads=3,
@@ -120,6 +134,13 @@ def test_every_variable_is_read() -> None:
         bigquery_price_per_tib=9.0,
         bigquery_read_price_per_tib=10.0,
         egress_price_per_gib=0.5,
+        redis_auth=RedisAuth.ELASTICACHE_IAM,
+        redis_iam_user="loader",
+        redis_iam_cache="users",
+        redis_iam_serverless=True,
+        redis_iam_region="eu-west-1",
+        redis_allow_eviction="allkeys-lru",
+        api_tokens_file=Path("/etc/reverse_etl/tokens"),
         s3_endpoint_url="https://s3.example.com",
         s3_region="eu-central-1",
         s3_ca_file=Path("/ca.pem"),
@@ -161,13 +182,30 @@ def test_all_wrong_variables_are_named_at_once() -> None:
                 "REVERSE_ETL_PROFILE": "canary-1",
                 "REVERSE_ETL_THREADS": "0",
                 "REVERSE_ETL_LEASE_SECONDS": "inf",
+                "REVERSE_ETL_REDIS_ALLOW_EVICTION": "volatile-lru",
                 "REVERSE_ETL_REDIS_ULR": "canary-2",
             }
         )
 
-    for name in ("PROFILE", "THREADS", "LEASE_SECONDS", "REDIS_ULR: there is no such setting"):
+    for name in (
+        "PROFILE",
+        "THREADS",
+        "LEASE_SECONDS",
+        "REDIS_ALLOW_EVICTION",
+        "REDIS_ULR: there is no such setting",
+    ):
         assert f"REVERSE_ETL_{name}" in raised.value.message
     assert "canary" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["prod", "prod=0123", "prod:0123456789abcdef", "0123456789ABCDEF", "p d=0123456789abcdef"],
+)
+def test_fingerprint_that_is_none_is_refused(text: str) -> None:
+    """A refusal that was mistyped would refuse nothing."""
+    with pytest.raises(ConfigError, match="REVERSE_ETL_REFUSED_KEY_FINGERPRINTS"):
+        Settings.load({"REVERSE_ETL_REFUSED_KEY_FINGERPRINTS": text})
 
 
 def test_secrets_show_nowhere() -> None:

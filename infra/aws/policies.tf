@@ -73,6 +73,16 @@ data "aws_iam_policy_document" "landing" {
       resources = [statement.value]
     }
   }
+
+  dynamic "statement" {
+    for_each = var.key_secret_arn == null ? [] : [var.key_secret_arn]
+
+    content {
+      sid       = "ReadMaskingKey"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = [statement.value]
+    }
+  }
 }
 
 data "aws_iam_policy_document" "reader" {
@@ -105,6 +115,16 @@ data "aws_iam_policy_document" "reader" {
     content {
       sid       = "UseKey"
       actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.reader_key_secret_arn == null ? [] : [var.reader_key_secret_arn]
+
+    content {
+      sid       = "ReadMaskingKey"
+      actions   = ["secretsmanager:GetSecretValue"]
       resources = [statement.value]
     }
   }

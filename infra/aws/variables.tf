@@ -83,6 +83,28 @@ variable "kms_key_arn" {
   }
 }
 
+variable "key_secret_arn" {
+  description = "The secret in Secrets Manager that holds the masking key, by ARN, for a pipeline that takes it from there; null where it does not."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.key_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.key_secret_arn))
+    error_message = "Give the secret's whole ARN (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX), without wildcards. Never the key itself."
+  }
+}
+
+variable "reader_key_secret_arn" {
+  description = "The same for the application's reader, where it makes tokens of raw keys; null where it is given tokens."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.reader_key_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$", var.reader_key_secret_arn))
+    error_message = "Give the secret's whole ARN (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME-SUFFIX), without wildcards. Never the key itself."
+  }
+}
+
 variable "max_session_seconds" {
   description = "The longest session that the role gives; REVERSE_ETL_AWS_SESSION_SECONDS may not be more."
   type        = number

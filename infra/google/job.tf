@@ -10,12 +10,12 @@ locals {
     REVERSE_ETL_AWS_ROLE_ARN     = var.aws_role_arn
     REVERSE_ETL_OIDC_AUDIENCE    = var.audience
     REVERSE_ETL_SCRATCH_DIR      = "/tmp/reverse_etl"
+
+    # Fetched by the run itself: in the environment it would be every child's, and in each crash report.
+    REVERSE_ETL_MASKING_KEY_SECRET = "gcp-secret://projects/${var.project}/secrets/${var.masking_key_secret}/versions/${var.masking_key_version}"
   }
 
-  secrets = merge(
-    { REVERSE_ETL_MASKING_KEY = { secret = var.masking_key_secret, version = var.masking_key_version } },
-    var.redis_url_secret == null ? {} : { REVERSE_ETL_REDIS_URL = { secret = var.redis_url_secret, version = "latest" } },
-  )
+  secrets = var.redis_url_secret == null ? {} : { REVERSE_ETL_REDIS_URL = { secret = var.redis_url_secret, version = "latest" } }
 }
 
 resource "google_cloud_run_v2_job" "pipeline" {

@@ -57,13 +57,15 @@ def build_permissions_policy(
     kms_key_arn: str | None,
     partition: str = "aws",
     confine_listing: bool = True,
+    key_secret_arn: str | None = None,
 ) -> Policy:
     """What landing needs below `bucket/prefix`, and nothing else; an empty prefix is the whole bucket.
 
     S3 holds the name of a missing object against `s3:prefix` as well (seen, not documented), and so
     answers 404 for it; without the right to list it would answer 403. Where it does not, the names of
     the whole bucket have to be granted: `confine_listing=False`. `partition` is the part of AWS that
-    ARNs begin with. `ConfigError` for a name that IAM would expand.
+    ARNs begin with; `key_secret_arn` the secret that holds the masking key, where it is one of AWS.
+    `ConfigError` for a name that IAM would expand.
     """
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
@@ -72,6 +74,7 @@ def build_permissions_policy(
         # Apart, because S3 knows no s3:prefix here: under that condition it would never be granted.
         _allow("ListUnfinishedUploads", ("s3:ListBucketMultipartUploads",), arn),
         *_allow_key(_KEY_ACTIONS, kms_key_arn),
+        *_allow_key_secret(key_secret_arn),
     )
 
 
@@ -82,19 +85,35 @@ def build_reader_policy(
     kms_key_arn: str | None,
     partition: str = "aws",
     confine_listing: bool = True,
+    key_secret_arn: str | None = None,
 ) -> Policy:
     """What the application's reader needs: to get objects, and to be told of one that it is not there.
 
     It writes nothing. It never lists either, but S3 answers 403 for a missing object to who may not, and
-    a version that was retired could not be told from a grant that is missing. `confine_listing` as in
-    `build_permissions_policy`. `ConfigError` for a name that IAM would expand.
+    a version that was retired could not be told from a grant that is missing. `confine_listing` and
+    `key_secret_arn`, for an application that makes tokens, are as in `build_permissions_policy`.
+    `ConfigError` for a name that IAM would expand.
     """
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
         _allow("ReadObjects", ("s3:GetObject",), _build_objects_arn(arn, prefix)),
         _allow_listing(arn, prefix if confine_listing else ""),
         *_allow_key(("kms:Decrypt",), kms_key_arn),
+        *_allow_key_secret(key_secret_arn),
     )
+
+
+def build_connect_policy(*, cache_arn: str, user_arn: str) -> Policy:
+    """What logging in to Redis by IAM needs: to connect to this cache as this user.
+
+    ElastiCache and MemoryDB each have an action of their own. `ConfigError` for a name that IAM would
+    expand.
+    """
+    cache = _check_name("cache", cache_arn)
+    action = "memorydb:connect" if ":memorydb:" in cache else "elasticache:Connect"
+    statement = _allow("ConnectToRedis", (action,), cache)
+    statement["Resource"].append(_check_name("user", user_arn))
+    return _build_policy(statement)
 
 
 def render_policy(policy: Policy) -> str:
@@ -121,6 +140,13 @@ def _allow_key(actions: tuple[str, ...], kms_key_arn: str | None) -> list[Policy
     if kms_key_arn is None:
         return []
     return [_allow("UseKey", actions, _check_name("KMS key", kms_key_arn))]
+
+
+def _allow_key_secret(arn: str | None) -> list[Policy]:
+    if arn is None:
+        return []
+    actions = ("secretsmanager:GetSecretValue",)
+    return [_allow("ReadMaskingKey", actions, _check_name("masking key's secret", arn))]
 
 
 def _build_bucket_arn(bucket: str, partition: str) -> str:

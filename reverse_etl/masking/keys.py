@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reverse_etl.errors import ConfigError
 
@@ -22,7 +22,7 @@ class MaskingKey:
     """A key and its id; the id stands in every output of `hmac`, the bytes stand nowhere."""
 
     key_id: str
-    _material: bytes
+    _material: bytes = field(repr=False)
 
     def __repr__(self) -> str:
         return f"MaskingKey({self.key_id!r}, ***)"

@@ -16,6 +16,7 @@ from reverse_etl.errors import ConfigError
 
 SUB = "107517467455664443766"
 AUDIENCE = "https://aws.example.com/reverse-etl/prod"
+SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:masking-key-AbCdEf"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/8f0a3c1e-0000-4000-8000-000000000000"
 
 
@@ -134,6 +135,22 @@ def test_no_key_is_granted_where_none_is_used(build: Callable[..., dict[str, Any
 
 
 @pytest.mark.parametrize("build", [build_permissions_policy, build_reader_policy])
+def test_masking_keys_secret_is_granted_alone(build: Callable[..., dict[str, Any]]) -> None:
+    """One action on one secret, where the key is one of AWS; no statement where it is not."""
+    plain = build(bucket="acme", prefix="users", kms_key_arn=None)
+    policy = build(bucket="acme", prefix="users", kms_key_arn=None, key_secret_arn=SECRET)
+
+    *others, added = policy["Statement"]
+    assert others == plain["Statement"]
+    assert added == {
+        "Sid": "ReadMaskingKey",
+        "Effect": "Allow",
+        "Action": ["secretsmanager:GetSecretValue"],
+        "Resource": [SECRET],
+    }
+
+
+@pytest.mark.parametrize("build", [build_permissions_policy, build_reader_policy])
 def test_empty_prefix_is_the_whole_bucket(build: Callable[..., dict[str, Any]]) -> None:
     """A bucket that belongs to landing alone needs no condition, and gets no doubled slash."""
     policy = build(bucket="acme", prefix="", kms_key_arn=None)
@@ -153,7 +170,7 @@ def test_arns_begin_with_the_part_of_aws(build: Callable[..., dict[str, Any]]) -
 
 
 @pytest.mark.parametrize("widened", ["a*", "a?", "${aws:username}"])
-@pytest.mark.parametrize("name", ["bucket", "prefix", "kms_key_arn"])
+@pytest.mark.parametrize("name", ["bucket", "prefix", "kms_key_arn", "key_secret_arn"])
 def test_name_that_would_widen_a_grant_is_refused(name: str, widened: str) -> None:
     """A wildcard or a policy variable in a name is not quietly granted."""
     names = {"bucket": "acme", "prefix": "users", "kms_key_arn": KEY} | {name: widened}

@@ -1,4 +1,4 @@
-"""Who signed a request to STS: Signature Version 4, checked with the secrets of the session book."""
+"""Who signed a request to STS or a service like it: Signature Version 4, by the session book's secrets."""
 
 import datetime as dt
 import hashlib
@@ -11,7 +11,7 @@ from reverse_etl_tests.identity.sessions import Session, SessionBook
 from reverse_etl_tests.identity.sts_xml import StsError
 
 _AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=(?P<key>\w+)/(?P<scope>\d{8}/[\w-]+/sts/aws4_request), ?"
+    r"AWS4-HMAC-SHA256 Credential=(?P<key>\w+)/(?P<scope>\d{8}/[\w-]+/[\w-]+/aws4_request), ?"
     r"SignedHeaders=(?P<headers>[\w;-]+), ?Signature=(?P<signature>[0-9a-f]{64})"
 )
 _MAX_SKEW = dt.timedelta(minutes=15)
@@ -25,9 +25,13 @@ class _Signature:
     value: str
 
 
-def find_caller(request: HttpRequest, sessions: SessionBook, now: dt.datetime) -> Session:
-    """The session that signed this request and may still do so; raises as STS refuses."""
+def find_caller(
+    request: HttpRequest, sessions: SessionBook, now: dt.datetime, *, service: str = "sts"
+) -> Session:
+    """The session that signed this request to `service` and may still do so; raises as STS refuses."""
     signature = _parse(request.headers.get("authorization", ""))
+    if signature.scope.split("/")[2] != service:
+        raise _refusal("IncompleteSignature", f"Credential should be scoped to service {service}")
     session = sessions.find(signature.key)
     token = request.headers.get("x-amz-security-token")
     if session is None or session.session_token != token:
@@ -71,7 +75,7 @@ def _is_near(signed_at: str, now: dt.datetime) -> bool:
 
 
 def _sign(request: HttpRequest, signature: _Signature, secret: str) -> str:
-    # STS is asked at `/` without a query: nothing of the address needs an order or an escape.
+    # These services are asked at `/` without a query: nothing of the address needs an order or an escape.
     canonical = "\n".join(
         [
             request.method,

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from reverse_etl.auth.policies import (
+    build_connect_policy,
     build_permissions_policy,
     build_reader_policy,
     build_trust_policy,
@@ -29,6 +30,9 @@ from reverse_etl_tests.infra.sources import (
 _SUB = "107517467455664443766"
 _AUDIENCE = "https://aws.example.com/reverse-etl/prod"
 _KEY = "arn:aws:kms:eu-central-1:123456789012:key/1"
+_CACHE = "arn:aws:elasticache:eu-central-1:123456789012:replicationgroup:users"
+_USER = "arn:aws:elasticache:eu-central-1:123456789012:user:reverse-etl-writer"
+_SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:masking-key-AbCdEf"
 
 #: They make a secret that lives on: a key, or a value in Terraform's state.
 _STORED = {
@@ -46,13 +50,17 @@ def find_policy_differences(sources: Sources) -> list[str]:
     """Where a policy written here is not the one that the package builds and the doctor prints."""
     documents = find_documents(sources)
     wrong = []
-    for key, confine in itertools.product((None, _KEY), (True, False)):
+    for key, confine, secret in itertools.product((None, _KEY), (True, False), (None, _SECRET)):
         values = {
             "var.google_subject": _SUB,
             "var.audience": _AUDIENCE,
             "var.prefix": "users/prod",
             "var.kms_key_arn": key,
             "var.confine_listing": confine,
+            "var.key_secret_arn": secret,
+            "var.reader_key_secret_arn": secret and f"{secret}-reader",
+            "var.redis_cache_arn": _CACHE,
+            "var.redis_user_arn": _USER,
             "aws_s3_bucket.landing.arn": "arn:aws:s3:::acme",
         }
         place: dict[str, Any] = {
@@ -60,11 +68,15 @@ def find_policy_differences(sources: Sources) -> list[str]:
             "prefix": "users/prod",
             "kms_key_arn": key,
             "confine_listing": confine,
+            "key_secret_arn": secret,
         }
         expected = {
+            "redis": build_connect_policy(cache_arn=_CACHE, user_arn=_USER),
             "trust": build_trust_policy(sub=_SUB, audience=_AUDIENCE),
             "landing": build_permissions_policy(**place),
-            "reader": build_reader_policy(**place),
+            "reader": build_reader_policy(
+                **place | {"key_secret_arn": secret and f"{secret}-reader"}
+            ),
         }
         for name, policy in expected.items():
             found = render_document(documents[name], values)
@@ -79,6 +91,7 @@ def find_unattached_policies(sources: Sources) -> list[str]:
         ("aws_iam_role", "landing", "assume_role_policy"): "trust",
         ("aws_iam_role_policy", "landing", "policy"): "landing",
         ("aws_iam_policy", "reader", "policy"): "reader",
+        ("aws_iam_policy", "redis", "policy"): "redis",
         ("aws_s3_bucket_policy", "landing", "policy"): "bucket",
     }
     found = {

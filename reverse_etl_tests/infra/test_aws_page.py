@@ -50,10 +50,12 @@ def test_permissions_are_those_of_the_policies() -> None:
     listed = {"pipeline": set[str](), "reader": set[str]()}
     for row in read_table("Policies"):
         who = "reader" if "reader" in row[0] else "pipeline"
-        listed[who] |= set(re.findall(r"`((?:s3|kms):[A-Z]\w+)`", " ".join(row)))
+        listed[who] |= set(re.findall(r"`((?:s3|kms|secretsmanager):[A-Z]\w+)`", " ".join(row)))
 
     for who, build in (("pipeline", pipeline), ("reader", reader)):
-        policy = build(bucket="b", prefix="p", kms_key_arn="arn:aws:kms:r:1:key/1")
+        policy = build(
+            bucket="b", prefix="p", kms_key_arn="arn:aws:kms:r:1:key/1", key_secret_arn="s"
+        )
         granted = {action for statement in policy["Statement"] for action in statement["Action"]}
         assert listed[who] == granted
 

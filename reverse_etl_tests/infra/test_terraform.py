@@ -13,6 +13,7 @@ from reverse_etl_tests.infra.sources import FOLDER, Sources, load_sources, parse
 Check = Callable[[Sources], list[str]]
 
 POLICIES, BUCKET, ROLE = "aws/policies.tf", "aws/bucket.tf", "aws/role.tf"
+REDIS = "aws/redis.tf"
 ACCOUNT, STAGING, JOB = "google/account.tf", "google/staging.tf", "google/job.tf"
 
 CHECKS: list[Check] = [
@@ -56,6 +57,8 @@ BROKEN: list[tuple[Check, str, str, str, str]] = [
     ),
     (checks.find_policy_differences, POLICIES, '"kms:GenerateDataKey", ', "", "landing"),
     (checks.find_policy_differences, POLICIES, "[statement.value]", '["*"]', "reader"),
+    (checks.find_policy_differences, REDIS, "[var.redis_cache_arn, ", '["*", ', "redis"),
+    (checks.find_wide_grants, REDIS, '"elasticache:Connect"', '"elasticache:*"', "redis"),
     (
         checks.find_unattached_policies,
         ROLE,
@@ -73,6 +76,14 @@ BROKEN: list[tuple[Check, str, str, str, str]] = [
     (checks.find_wide_grants, POLICIES, '"s3:GetObject"]', '"s3:Get*"]', "s3:Get*"),
     (checks.find_wide_grants, POLICIES, '["accounts.google.com"]', '["*"]', "trust: *"),
     (checks.find_wide_grants, POLICIES, "kms:Decrypt", "kms:*", "kms:*"),
+    (
+        checks.find_policy_differences,
+        POLICIES,
+        "var.reader_key_secret_arn == null ? [] : [var.reader_key_secret_arn]",
+        "var.key_secret_arn == null ? [] : [var.key_secret_arn]",
+        "reader",
+    ),
+    (checks.find_wide_grants, POLICIES, ":GetSecretValue", ":*", "secretsmanager:*"),
     (checks.find_wide_grants, POLICIES, 'effect  = "Deny"', 'effect  = "Allow"', "s3:*"),
     (
         checks.find_wide_grants,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reverse_etl.masking.rules.base import Computed, MaskContext, Parameters, Rule
+from reverse_etl.masking.rules.base import Computed, MaskContext, Names, Parameters, Rule
 from reverse_etl.masking.rules.custom import Custom
 from reverse_etl.masking.rules.dates import AgeGroup, Month, Week, Year
 from reverse_etl.masking.rules.generalise import Bucket, Truncate
@@ -57,6 +57,7 @@ __all__ = [
     "MaskContext",
     "MaskText",
     "Month",
+    "Names",
     "Parameters",
     "PostalPrefix",
     "Redact",

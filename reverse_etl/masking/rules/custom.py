@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field, computed_field
 
 from reverse_etl.errors import ConfigError, TerminalError
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault, Reason
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
 from reverse_etl.types import (
     Kind,
     bigquery_type_name,
@@ -41,6 +42,8 @@ _KINDS = (
     Kind.DATETIME,
     Kind.TIMESTAMP,
 )
+# One value may be masked already; of two or more in a batch that all stay, the function masks nothing.
+_TELLING_VALUES = 2
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -64,6 +67,11 @@ class Custom(Rule):
     )
     gives: Annotated[str, AfterValidator(_check_gives)] = Field(
         description="The BigQuery type of what it gives; another type stops the sync."
+    )
+
+    may_keep: bool = Field(
+        default=False,
+        description="The function may give every value of a batch back as it got it.",
     )
 
     @computed_field  # type: ignore[prop-decorator]
@@ -90,9 +98,20 @@ class Custom(Rule):
         caller = _Caller(rule=self, call=self._import(), landed=self.output_field(column))
         return parameters.bind_column(column.name, caller)
 
-    def summary(self) -> str:
-        """The function and its type."""
-        return f'custom(function: "{self.function}", gives: "{self.gives}")'
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What the function gave NULL for: an answer, unless `on_error` says that it is none."""
+        del column, parameters, context
+        if not self.is_told:
+            return ()
+        no_result = f"{names.raw} IS NOT NULL AND {names.masked} IS NULL"
+        return (Fault(reason=Reason.NO_RESULT, condition=no_result),)
+
+    def show_options(self) -> dict[str, Any]:
+        """The function and its type, and no hash of it."""
+        shown: dict[str, Any] = {"function": self.function, "gives": self.gives}
+        return shown | ({"may_keep": True} if self.may_keep else {})
 
     def _import(self) -> Callable[["pd.Series[Any]"], object]:
         module_name, _, name = self.function.partition(":")
@@ -131,8 +150,10 @@ class _Caller:
         except Exception as error:  # noqa: BLE001 - a function may raise anything, values in its text
             raise self._stop(f"raised {type(error).__name__}", "a Series") from None
         masked = self._read(found, rows=len(values))
-        if _is_same(masked, values):
-            raise self._stop("gave every value as it got it", "values that are masked")
+        if not self.rule.may_keep and _is_same(masked, values):
+            raise self._stop(
+                "gave every value as it got it", "values that are masked (or may_keep: true)"
+            )
         nulled: pa.ChunkedArray = pc.if_else(pc.is_null(values), pa.scalar(None, kind), masked)
         return nulled
 
@@ -171,11 +192,13 @@ def _wrap(values: Any) -> pa.ChunkedArray:
 
 
 def _is_same(masked: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
-    """Whether every value that is not NULL came back as it was."""
+    """Whether every value that is not NULL came back as it was, too many of them for chance."""
     if masked.type != values.type:
         return False
-    equal: Any = pc.equal(masked.filter(pc.is_valid(values)), values.drop_null())
-    return equal.null_count == 0 and pc.all(equal).as_py() is True
+    known = values.drop_null()
+    equal: Any = pc.equal(masked.filter(pc.is_valid(values)), known)
+    is_same = equal.null_count == 0 and pc.all(equal).as_py() is True
+    return is_same and len(known.unique()) >= _TELLING_VALUES
 
 
 def _build_series(values: pa.ChunkedArray, *, name: str) -> "pd.Series[Any]":

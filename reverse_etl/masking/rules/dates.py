@@ -5,17 +5,20 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import Field
 
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault, Reason
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
 
 #: Nobody is older: such a birthday is a mistake or a default, and would stand out alone.
 _OLDEST_YEARS = 150
 _DECADE = 10
+_UNKNOWN = "'unknown'"
 
 
 class AgeGroup(Rule):
     """A birthday as an age group: "20s", or "20-24" when `years` is not 10.
 
-    A birthday after the partition's date or more than 150 years before it becomes "unknown".
+    A birthday after the partition's date or more than 150 years before it becomes "unknown", unless
+    `on_error` says otherwise.
     """
 
     rule: Literal["age_group"]
@@ -40,11 +43,41 @@ class AgeGroup(Rule):
         else:
             label = f"concat({floor}, '-', {floor} + {self.years - 1})"
         known = f"{quoted} <= {day} AND {age} <= {_OLDEST_YEARS}"
-        return f"CASE WHEN {known} THEN {label} WHEN {quoted} IS NOT NULL THEN 'unknown' END"
+        return f"CASE WHEN {known} THEN {label} WHEN {quoted} IS NOT NULL THEN {_UNKNOWN} END"
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What is "unknown", by its side of the partition's date; none unless `on_error` is given."""
+        del column
+        if not self.is_told:
+            return ()
+        is_future = f"{names.raw} > {parameters.bind(context.partition_date)}::DATE"
+        return (
+            Fault(reason=Reason.INVALID_DATE, condition=f"isinf({names.raw})"),
+            Fault(reason=Reason.FUTURE_DATE, condition=is_future),
+            Fault(reason=Reason.OVER_150_YEARS, condition=f"{names.masked} = {_UNKNOWN}"),
+        )
 
 
 class _Calendar(Rule):
     """What the rules for the parts of a calendar have in common."""
+
+    future: Literal["keep", "refuse"] = Field(
+        default="keep",
+        description="refuse: a day after the partition's date (of a TIMESTAMP in UTC) cannot be masked.",
+    )
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What lies beyond the years 0001 to 9999, and what is yet to come where that is refused."""
+        invalid = find_invalid_dates(names.raw, column)
+        if self.future == "keep":
+            return (invalid,)
+        day = f"{parameters.bind(context.partition_date)}::DATE"
+        is_future = f"{names.raw} >= ({day} + INTERVAL 1 DAY)::{_name_kind(column)}"
+        return (invalid, Fault(reason=Reason.FUTURE_DATE, condition=is_future))
 
     def check_column(self, column: pa.Field) -> None:
         """`PolicyError` for what has no day."""
@@ -107,6 +140,21 @@ class Week(_Calendar):
         """The week's own year, which the first and last days of a calendar year may not be in."""
         del parameters, context
         return f"strftime({_place(quoted, column)}, '%G-W%V')"
+
+
+def find_invalid_dates(quoted: str, column: pa.Field, *, breaks: bool = False) -> Fault:
+    """Days that BigQuery has not, before the year 1 and after 9999; the engine has even infinite ones."""
+    # Compared as what it is: to bring a moment into a time zone costs more than all the rest.
+    kind = _name_kind(column)
+    inside = f"{quoted} >= '0001-01-01'::{kind} AND {quoted} < '10000-01-01'::{kind}"
+    return Fault(reason=Reason.INVALID_DATE, condition=f"NOT ({inside})", breaks=breaks)
+
+
+def _name_kind(column: pa.Field) -> str:
+    """The engine's name of the column's type; a session's time zone is UTC."""
+    if pa.types.is_date32(column.type):
+        return "DATE"
+    return "TIMESTAMP" if column.type.tz is None else "TIMESTAMPTZ"
 
 
 def _place(quoted: str, column: pa.Field) -> str:

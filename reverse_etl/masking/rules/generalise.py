@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
+from reverse_etl.masking.rules.numbers import ODD_NUMBERS, list_odd_numbers
 from reverse_etl.types import Kind, type_kind
 
 
@@ -40,7 +42,10 @@ def _check_ascending(edges: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
 
 
 class Bucket(Rule):
-    """A number as the interval it lies in: "(-inf, 0)", "[0, 100)", "[100, inf)"; NaN is "nan"."""
+    """A number as the interval it lies in: "(-inf, 0)", "[0, 100)", "[100, inf)"; NaN is "nan".
+
+    Infinities have a place, and NaN its word, unless `on_error` says otherwise.
+    """
 
     rule: Literal["bucket"]
     edges: Annotated[tuple[Decimal, ...], AfterValidator(_check_ascending)] = Field(
@@ -73,6 +78,13 @@ class Bucket(Rule):
         ]
         last = parameters.bind(labels[-1])
         return f"CASE {' '.join(branches)} WHEN {quoted} IS NOT NULL THEN {last} END"
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """Doubles that are no finite numbers, where `on_error` is given."""
+        del parameters, context
+        return list_odd_numbers(names.raw, column, ODD_NUMBERS) if self.is_told else ()
 
 
 def _format_edge(edge: Decimal) -> str:

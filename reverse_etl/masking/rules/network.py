@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault, Reason
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
 from reverse_etl.masking.rules.columns import TEXT, compute_frame
-from reverse_etl.masking.rules.spelling import WHITE_SPACE
+from reverse_etl.masking.spelling import WHITE_SPACE
 from reverse_etl.types import Kind, type_kind
 
 if TYPE_CHECKING:  # 0.2 s to import, which a policy without addresses does not need
@@ -37,7 +38,7 @@ class IpPrefix(Rule):
     """An IP address as its network in CIDR notation: "192.0.2.0/24", "2001:db8:7::/48".
 
     IPv6 is written as RFC 5952 says; an IPv4 address mapped into IPv6 counts as the IPv4 address that
-    it is. What is no address becomes NULL.
+    it is. What is no address cannot be masked.
     """
 
     rule: Literal["ip_prefix"]
@@ -60,6 +61,14 @@ class IpPrefix(Rule):
         """The column of networks, which is computed outside of the query."""
         del quoted, context
         return parameters.bind_column(column.name, self._find_networks)
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What has no network."""
+        del column, parameters, context
+        malformed = f"{names.raw} IS NOT NULL AND {names.masked} IS NULL"
+        return (Fault(reason=Reason.MALFORMED_IP, condition=malformed),)
 
     def _find_networks(self, addresses: pa.ChunkedArray) -> pa.ChunkedArray:
         return compute_frame(addresses, self._transform, doing="reading IP addresses")

@@ -1,30 +1,19 @@
 """How spellings of one value are made equal before they are hashed. Pure, and whole columns at once.
 
-A column of a sync and the single key that a person looks up go through the same functions.
+The single key that a person or a reader looks up goes through `masking/spelling.py`, in Python alone:
+tests hold the two equal.
 """
 
 import sys
 from functools import cache
-from typing import Literal
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reverse_etl.masking.rules.columns import compute_texts
-from reverse_etl.masking.rules.spelling import DASHES, WHITE_SPACE
-
-#: One step; `email` and `phone` are several at once.
-Step = Literal["trim", "lower", "nfkc", "email", "phone"]
-
-# What people and address books put between the digits of a phone number. The invisible ones are
-# marks of writing direction and joiners, which come along when a number is copied from a page.
-_INVISIBLE = (
-    "\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
-    "\u2060\u2066\u2067\u2068\u2069\ufeff"
-)
-_SEPARATORS = dict.fromkeys(WHITE_SPACE + "().[]/" + DASHES + _INVISIBLE, "")
-#: Recommendation ITU-T E.164, section 6: up to 15 digits, none of the country codes begins with 0.
-_E164 = r"^\+[1-9][0-9]{6,14}$"
+from reverse_etl.masking.spelling import E164, SEPARATORS, WHITE_SPACE, Step, compose
+from reverse_etl.masking.unicode_table import build_unknown_class, is_known
 
 
 def normalise_column(
@@ -34,13 +23,6 @@ def normalise_column(
     for step in steps:
         texts = _take_step(texts, step, country=country, trunk=trunk)
     return texts
-
-
-def normalise_text(text: str, *, steps: tuple[Step, ...], country: str | None, trunk: str) -> str:
-    """The same for one value."""
-    column = pa.chunked_array([[text]], pa.string())
-    found: str = normalise_column(column, steps=steps, country=country, trunk=trunk)[0].as_py()
-    return found
 
 
 def _take_step(
@@ -68,7 +50,15 @@ def _compose(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     if _is_ascii(texts):
         return texts
     composed: pa.ChunkedArray = pc.utf8_normalize(texts, form="NFKC")  # type: ignore[attr-defined]
-    return composed
+    # Arrow's tables are of whatever version of Unicode it was built with: see unicode_table.py.
+    is_beyond: Any = pc.match_substring_regex(texts, _find_unknown_class())
+    if not pc.any(is_beyond, min_count=0).as_py():
+        return composed
+    rare = [compose(text) for text in cast("list[str]", texts.filter(is_beyond).to_pylist())]
+    # No NULL is beyond; in a mask it would count as one.
+    mask = pc.coalesce(is_beyond.combine_chunks(), pa.scalar(value=False))
+    replaced: pa.ChunkedArray = pc.replace_with_mask(composed, mask, pa.array(rare, pa.string()))
+    return replaced
 
 
 def _fold_case(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -87,12 +77,12 @@ def _dial(texts: pa.ChunkedArray, *, country: str | None, trunk: str) -> pa.Chun
         # "+49 (0) 30": the digit in brackets is dialled inside of the country only.
         abroad = text.str.starts_with("+") | text.str.starts_with("00")
         hinted = pl.when(abroad).then(text.str.replace("(0)", "", literal=True)).otherwise(text)
-        bare = hinted.str.replace_many(_SEPARATORS)
+        bare = hinted.str.replace_many(SEPARATORS)
         number = pl.when(bare.str.starts_with("00")).then("+" + bare.str.slice(2)).otherwise(bare)
         if country is not None:
             dialled = f"+{country}" + number.str.strip_prefix(trunk)
             number = pl.when(number.str.starts_with("+")).then(number).otherwise(dialled)
-        return pl.when(number.str.contains(_E164)).then(number).otherwise(text)
+        return pl.when(number.str.contains(f"^{E164}$")).then(number).otherwise(text)
 
     return compute_texts(texts, build, doing="reading phone numbers")
 
@@ -102,7 +92,13 @@ def _is_ascii(texts: pa.ChunkedArray) -> bool:
 
 
 @cache
+def _find_unknown_class() -> str:
+    return build_unknown_class()
+
+
+@cache
 def _list_folds() -> dict[str, str]:
-    """Every character that folding changes, and what it becomes."""
+    """Every character that folding changes, and what it becomes, by the tables of Unicode 14.0."""
     characters = map(chr, range(sys.maxunicode + 1))
-    return {it: it.casefold() for it in characters if it.casefold() != it}
+    folds = {it: it.casefold() for it in characters if it.casefold() != it}
+    return {it: folded for it, folded in folds.items() if is_known(it)}

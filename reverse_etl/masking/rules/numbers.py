@@ -1,5 +1,6 @@
 """`round`, `top_code`, `bottom_code`, `geo_round`: fewer digits, no extremes, a place and no address."""
 
+from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Annotated, Literal
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 from pydantic import AfterValidator, Field
 
 from reverse_etl.errors import PolicyError
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault, Reason
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
 from reverse_etl.types import Kind, type_kind
 
 #: Python rounds decimals to 28 digits unless it is told otherwise.
@@ -18,6 +20,9 @@ _LARGEST = {Kind.INT64: Decimal(_INT64[1]), Kind.NUMERIC: _EXACT.scaleb(Decimal(
 _WHOLE_DOUBLES = 2**52
 _ENGINE_TYPES = {Kind.INT64: "BIGINT", Kind.FLOAT64: "DOUBLE", Kind.NUMERIC: "DECIMAL(38, 9)"}
 _RIGHT_ANGLE = 90
+_ODD_NUMBERS = {Reason.NOT_A_NUMBER: "isnan", Reason.INFINITE: "isinf"}
+#: Why a FLOAT64 may be no number to count with.
+ODD_NUMBERS = tuple(_ODD_NUMBERS)
 
 
 def _check_grid(degrees: Decimal) -> Decimal:
@@ -52,6 +57,15 @@ class _NumberRule(Rule):
             )
 
 
+def list_odd_numbers(quoted: str, column: pa.Field, reasons: Iterable[Reason]) -> tuple[Fault, ...]:
+    """Of a FLOAT64 that is no finite number the faults of these reasons; other types have none."""
+    if type_kind(column) is not Kind.FLOAT64:
+        return ()
+    return tuple(
+        Fault(reason=reason, condition=f"{_ODD_NUMBERS[reason]}({quoted})") for reason in reasons
+    )
+
+
 class Round(_NumberRule):
     """The nearest multiple of `to`; what lies in the middle goes away from zero.
 
@@ -78,8 +92,27 @@ class Round(_NumberRule):
             return _round_double(quoted, self.to, parameters)
         return _round_exactly(quoted, self.to, kind, parameters)
 
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """NaN and infinities: they have no nearest multiple."""
+        del parameters, context
+        return list_odd_numbers(names.raw, column, ODD_NUMBERS)
 
-class TopCode(_NumberRule):
+
+class _Code(_NumberRule):
+    """What the rules with a limit have in common."""
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """NaN, which no limit holds; infinities are values unless `on_error` says otherwise."""
+        del parameters, context
+        reasons = ODD_NUMBERS if self.is_told else [Reason.NOT_A_NUMBER]
+        return list_odd_numbers(names.raw, column, reasons)
+
+
+class TopCode(_Code):
     """What is above `limit` becomes `limit`."""
 
     rule: Literal["top_code"]
@@ -102,7 +135,7 @@ class TopCode(_NumberRule):
         return f"CASE WHEN {number}{quoted} > {limit} THEN {limit} ELSE {quoted} END"
 
 
-class BottomCode(_NumberRule):
+class BottomCode(_Code):
     """What is below `limit` becomes `limit`."""
 
     rule: Literal["bottom_code"]
@@ -126,7 +159,7 @@ class BottomCode(_NumberRule):
 class GeoRound(Rule):
     """A latitude or longitude as the nearest point of a grid: the centre of the cell it lies in.
 
-    What is no angle between -180 and 180 becomes NULL.
+    What is no angle between -180 and 180 cannot be masked.
     """
 
     rule: Literal["geo_round"]
@@ -148,6 +181,17 @@ class GeoRound(Rule):
         half_turn = 2 * _RIGHT_ANGLE
         nearest = _round_double(quoted, self.degrees, parameters)
         return f"CASE WHEN {quoted} BETWEEN -{half_turn} AND {half_turn} THEN {nearest} END"
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What is no number, and what is no angle."""
+        del column, parameters, context
+        no_angle = f"{names.raw} IS NOT NULL AND {names.masked} IS NULL"
+        return (
+            Fault(reason=Reason.NOT_A_NUMBER, condition=f"isnan({names.raw})"),
+            Fault(reason=Reason.OUT_OF_RANGE, condition=no_angle),
+        )
 
 
 def _round_exactly(quoted: str, to: Decimal, kind: Kind, parameters: Parameters) -> str:

@@ -6,7 +6,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from reverse_etl.errors import PolicyError
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
+from reverse_etl.masking.rules.dates import find_invalid_dates
 from reverse_etl.types import Kind, bigquery_type_name, type_kind
 
 
@@ -47,12 +49,23 @@ class Keep(Rule):
         del column, parameters, context
         return quoted
 
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """Days and moments that no record can hold; without `on_error` the encoder refuses them."""
+        del parameters, context
+        is_dated = type_kind(column) in {Kind.DATE, Kind.DATETIME, Kind.TIMESTAMP}
+        if not is_dated or not self.is_told:
+            return ()
+        return (find_invalid_dates(names.raw, column, breaks=True),)
+
 
 class Drop(Rule):
     """The column never leaves the source: it is not even pinned."""
 
     rule: Literal["drop"]
     leaves: ClassVar[bool] = False
+    reads_values: ClassVar[bool] = False
 
 
 class Redact(Rule):
@@ -60,6 +73,8 @@ class Redact(Rule):
 
     rule: Literal["redact"]
     value: str = Field(default="[redacted]", description="The text that stands in for every value.")
+
+    reads_values: ClassVar[bool] = False
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """STRING, whatever came in."""

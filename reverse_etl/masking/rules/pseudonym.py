@@ -11,15 +11,22 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from reverse_etl.errors import ConfigError
+from reverse_etl.masking.faults import Fault, Reason
 from reverse_etl.masking.hashing import compute_hmac
 from reverse_etl.masking.keys import MaskingKey
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
-from reverse_etl.masking.rules.normalise import Step, normalise_column, normalise_text
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
+from reverse_etl.masking.rules.normalise import normalise_column
+from reverse_etl.masking.rules.texts import ADDRESS
+from reverse_etl.masking.spelling import E164, TRUNK, Step
 from reverse_etl.model import KeyToken
+from reverse_etl.sql import quote_identifier
 from reverse_etl.types import Kind, type_kind
 
-#: What most countries dial before a number inside of the country, and nobody does from outside.
-_TRUNK = "0"
+#: What a text has to be after the step.
+_WANTED = {
+    "email": (Reason.MALFORMED_EMAIL, ADDRESS),
+    "phone": (Reason.MALFORMED_PHONE, f"^{E164}$"),
+}
 
 
 class Hmac(Rule):
@@ -83,7 +90,10 @@ class Hmac(Rule):
         return masking_key.derive(self._name_domain(sync))
 
     def describe_token(self, masking_key: MaskingKey, *, sync: str) -> KeyToken:
-        """What a reader needs, beside the key itself, to make this column's tokens in `sync`."""
+        """What a reader needs, beside the key itself, to make this column's tokens in `sync`.
+
+        `tokens.make_token` makes of it what `expression` makes of a column.
+        """
         is_phone = "phone" in (self.normalise or ())
         return KeyToken(
             key_id=masking_key.key_id,
@@ -104,17 +114,9 @@ class Hmac(Rule):
             values, steps=self.normalise, country=self.country, trunk=self._found_trunk
         )
 
-    def prepare_text(self, text: str) -> str:
-        """What of one value is hashed: what `prepare_column` makes of a column of it."""
-        if self.normalise is None:
-            return text
-        return normalise_text(
-            text, steps=self.normalise, country=self.country, trunk=self._found_trunk
-        )
-
     @property
     def _found_trunk(self) -> str:
-        return _TRUNK if self.trunk is None else self.trunk
+        return TRUNK if self.trunk is None else self.trunk
 
     def expression(
         self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
@@ -125,17 +127,39 @@ class Hmac(Rule):
                 f"Column '{self.name}' has rule 'hmac' and no masking key is configured."
             )
         del quoted
-        hasher = _Hasher(rule=self, key=self.derive_key(context.masking_key, sync=context.sync))
-        token = parameters.bind_column(column.name, hasher)
+        hasher = _Hasher(key=self.derive_key(context.masking_key, sync=context.sync))
+        token = parameters.bind_column(self._find_prepared(column, parameters), hasher)
         return f"({parameters.bind(f'{context.masking_key.key_id}.')}::VARCHAR || {token})"
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What is no address or number in the end: hashed as it is, unless `on_error` is given."""
+        del names, context
+        steps = [step for step in self.normalise or () if step in _WANTED]
+        if not steps or not self.is_told:
+            return ()
+        prepared = quote_identifier(self._find_prepared(column, parameters))
+        return tuple(
+            Fault(
+                reason=reason,
+                condition=f"NOT regexp_matches({prepared}, {parameters.bind(pattern)}, 's')",
+            )
+            for reason, pattern in (_WANTED[step] for step in steps)
+        )
+
+    def _find_prepared(self, column: pa.Field, parameters: Parameters) -> str:
+        """The name of the column that is hashed."""
+        if self.normalise is None:
+            return column.name
+        return parameters.share_column(column.name, self.prepare_column)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hasher:
     """Hashes a column under a key that no repr shows."""
 
-    rule: Hmac
     key: str = field(repr=False)
 
     def __call__(self, values: pa.ChunkedArray) -> pa.Array:
-        return compute_hmac(self.rule.prepare_column(values), key=self.key)
+        return compute_hmac(values, key=self.key)

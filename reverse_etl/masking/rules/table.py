@@ -1,6 +1,5 @@
 """`map`: a table of values, and one answer for all that is not in it."""
 
-import json
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -56,9 +55,9 @@ class Map(Rule):
         del quoted, context
         return parameters.bind_column(column.name, self._look_up)
 
-    def summary(self) -> str:
+    def show_options(self) -> dict[str, Any]:
         """How many values there are, and not each of them."""
-        return f"map(values: {len(self.values)}, default: {json.dumps(self.default)})"
+        return {"values": len(self.values), "default": self.default}
 
     @property
     def _kind(self) -> Kind:

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from reverse_etl.masking.rules.base import MaskContext, Parameters, Rule
+from reverse_etl.masking.faults import Fault, Reason
+from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
 from reverse_etl.masking.rules.columns import compute_texts
-from reverse_etl.masking.rules.spelling import DASHES, WHITE_SPACE
+from reverse_etl.masking.spelling import DASHES, WHITE_SPACE
 from reverse_etl.types import Kind, type_kind
 
 #: How many mask characters stand in a value of `length: fixed`, however long it was.
@@ -18,7 +19,8 @@ _FIXED_LENGTH = 5
 # labels or more. What is looser ("Ada <ada@example.com>", "call me @ home") may say anything after
 # its @, so it is malformed.
 _LABEL = r"[\p{L}\p{M}\p{N}-]+"
-_ADDRESS = rf"^.+@((?:{_LABEL}\.)+{_LABEL})$"
+#: What is an e-mail address, with its domain as the first group; case and white space were seen to.
+ADDRESS = rf"^.+@((?:{_LABEL}\.)+{_LABEL})$"
 #: RFC 1035, section 2.3.4.
 _LONGEST_DOMAIN = 253
 
@@ -82,7 +84,8 @@ class EmailDomain(_TextRule):
     rule: Literal["email_domain"]
     malformed: str | None = Field(
         default=None,
-        description="What stands in for a value that is no e-mail address; NULL when not given.",
+        description="What stands in for a value that is no e-mail address; without it such a value cannot "
+        "be masked (on_error).",
     )
 
     def expression(
@@ -90,13 +93,23 @@ class EmailDomain(_TextRule):
     ) -> str:
         """The domain where the whole value is an address; a name in another script stays as it is."""
         address = parameters.bind_column(column.name, _spell_address)
-        domain = f"regexp_extract({address}, {parameters.bind(_ADDRESS)}, 1, 's')"
+        domain = f"regexp_extract({address}, {parameters.bind(ADDRESS)}, 1, 's')"
         malformed = f"{parameters.bind(self.malformed)}::VARCHAR"
         del context
         return (
             f"CASE WHEN length({domain}) BETWEEN 1 AND {_LONGEST_DOMAIN} THEN {domain} "
             f"WHEN {quoted} IS NOT NULL THEN {malformed} END"
         )
+
+    def list_faults(
+        self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
+    ) -> tuple[Fault, ...]:
+        """What is no address, unless a text stands in for it."""
+        del column, parameters, context
+        if self.malformed is not None:
+            return ()
+        no_domain = f"{names.raw} IS NOT NULL AND {names.masked} IS NULL"
+        return (Fault(reason=Reason.MALFORMED_EMAIL, condition=no_domain),)
 
 
 class PostalPrefix(_TextRule):
