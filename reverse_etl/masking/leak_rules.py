@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from reverse_etl.masking.leak_kinds import LIMITS, LeakKind
+from reverse_etl.masking.nested_paths import parse_path
 
 # A column half of which is of one kind is a column of that kind: it is allowed by name, or masked.
 _MOST_SHARE = 0.5
@@ -16,7 +17,7 @@ class LeakAllowance(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    column: str = Field(description="A column that leaves.")
+    column: str = Field(description="A column that leaves, or a path that has a rule.")
     kinds: tuple[LeakKind, ...] = Field(min_length=1, description="What it may hold.")
 
 
@@ -39,5 +40,6 @@ class LeakRules(BaseModel):
         return self.thresholds.get(kind, LIMITS[kind].share)
 
     def allows(self, column: str, kind: LeakKind) -> bool:
-        """Whether somebody wrote down that the column may hold the kind."""
-        return any(kind in each.kinds for each in self.allow if each.column == column)
+        """Whether somebody wrote down that the column, or the one that the path is in, may hold the kind."""
+        owners = {column, parse_path(column).root}
+        return any(kind in each.kinds for each in self.allow if each.column in owners)

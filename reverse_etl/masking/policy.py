@@ -1,7 +1,7 @@
 """A sync's full set of rules, resolved against the schema of what its query returns.
 
 Deny by default: a column without a rule, or a rule without a column, stops the sync before a row
-is read.
+is read. So does a leaf of a nested column that has rules by path.
 """
 
 import hashlib
@@ -10,14 +10,24 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
 from reverse_etl.errors import ConfigError, PolicyError, ReverseEtlError
+from reverse_etl.masking.advice import advise
 from reverse_etl.masking.keys import MaskingKey
+from reverse_etl.masking.nested import (
+    ByPath,
+    check_paths,
+    find_roots,
+    group_by_column,
+    list_leaving_columns,
+    list_rules,
+)
+from reverse_etl.masking.nested_paths import list_places, parse_path
 from reverse_etl.masking.rules import Hmac, MaskContext, Rule
 from reverse_etl.model import KeyToken
-from reverse_etl.sql import check_column_name
 from reverse_etl.types import Kind, bigquery_type_name, normalise_type_name, type_kind
 
 # Options that may change without changing a byte of what lands.
@@ -54,7 +64,7 @@ class Policy:
     @property
     def needs_key(self) -> bool:
         """Whether a rule needs a masking key."""
-        return any(column.rule.needs_key for column in self.columns)
+        return any(rule.needs_key for rule in list_rules(column.rule for column in self.columns))
 
     def describe_token(self, context: MaskContext) -> KeyToken | None:
         """How the key column's values become tokens; None where they land without a masking key."""
@@ -71,7 +81,7 @@ class Policy:
             "dropped": sorted(self.dropped),
             "columns": [
                 {
-                    "rule": column.rule.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VALUES),
+                    "rule": _dump(column.rule),
                     "source": bigquery_type_name(column.source),
                     "landed": bigquery_type_name(column.landed),
                 }
@@ -85,13 +95,14 @@ class Policy:
 def check_rules(rules: Sequence[Rule], *, key: str) -> None:
     """What can be said of the rules without a schema; `ConfigError` when they contradict themselves."""
     for rule in rules:
-        check_column_name(rule.name)
+        parse_path(rule.name)
     twice = _repeated(rule.name for rule in rules)
     if twice:
         raise ConfigError(
             f"These columns have more than one rule: {_join(twice)}. BigQuery's column names do not "
             "differ by case alone; leave one rule for each."
         )
+    check_paths(rules, key=key)
     of_key = next((rule for rule in rules if rule.name == key), None)
     if of_key is None:
         raise ConfigError(
@@ -110,34 +121,56 @@ def resolve_policy(
     """Match rules and columns one to one, by exact name; `PolicyError` names all that do not match.
 
     `guarded` names columns that are protected where they come from, and why: such a column is not
-    kept unless its rule gives a reason.
+    kept unless its rule gives a reason. The error ends with the smallest change of the YAML that
+    would accept it.
     """
     check_rules(rules, key=key)
-    _check_columns(rules, schema.names)
-    _check_guarded(rules, guarded or {})
-    columns = (_resolve_column(rule, schema.field(rule.name)) for rule in rules)
-    policy = Policy(
-        key=key,
-        columns=tuple(column for column in columns if column is not None),
-        dropped=tuple(rule.name for rule in rules if not rule.leaves),
-    )
-    _check_key(policy.landed_schema.field(key))
-    return policy
+    refusals = find_refusals(rules, key=key, schema=schema, guarded=guarded or {})
+    if refusals:
+        raise refusals[0]
+    return _build_policy(rules, key=key, schema=schema)
 
 
 def find_refusals(
     rules: Sequence[Rule], *, key: str, schema: pa.Schema, guarded: Mapping[str, str]
 ) -> list[ReverseEtlError]:
-    """Everything that `resolve_policy` would refuse, not only what it meets first; none: it resolves."""
+    """Everything that `resolve_policy` would refuse, not only what it meets first; none: it resolves.
+
+    The first ends with the change of the YAML that would accept all of it.
+    """
+    refusals = _list_refusals(rules, key=key, schema=schema, guarded=guarded)
+    if refusals:
+        first = refusals[0]
+
+        def resolves(changed: Sequence[Rule], new_key: str) -> bool:
+            return not _list_refusals(changed, key=new_key, schema=schema, guarded=guarded)
+
+        told = advise(rules, key=key, schema=schema, guarded=guarded, resolves=resolves)
+        refusals[0] = type(first)(f"{first.message}\n{told}")
+    return refusals
+
+
+def _list_refusals(
+    rules: Sequence[Rule], *, key: str, schema: pa.Schema, guarded: Mapping[str, str]
+) -> list[ReverseEtlError]:
+    by_path = find_roots(rules)
+    places = list_places(schema, by_path=by_path)
 
     def check_column(rule: Rule) -> None:
-        column = _resolve_column(rule, schema.field(rule.name))
-        if column is not None and rule.name == key:
-            _check_key(column.landed)
+        landed = _resolve_place(rule, places[rule.name])
+        if landed is not None and rule.name == key:
+            _check_key(landed)
 
-    checks = [partial(_check_columns, rules, schema.names), partial(_check_guarded, rules, guarded)]
+    checks = [
+        partial(_check_columns, rules, schema.names, places),
+        partial(_check_guarded, rules, guarded),
+    ]
     once = {name for name, count in Counter(schema.names).items() if count == 1}
-    checks += [partial(check_column, rule) for rule in rules if rule.name in once]
+    checks += [
+        partial(check_column, rule)
+        for rule in rules
+        if rule.name in places and parse_path(rule.name).root in once
+    ]
     refusals = []
     for check in checks:
         try:
@@ -147,20 +180,38 @@ def find_refusals(
     return refusals
 
 
+def _build_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
+    """The policy of rules that were held against the schema."""
+    columns = [(rule, schema.field(rule.name)) for rule in group_by_column(rules)]
+    return Policy(
+        key=key,
+        columns=tuple(
+            MaskedColumn(rule=rule, source=source, landed=rule.output_field(source))
+            for rule, source in columns
+            if rule.leaves
+        ),
+        dropped=tuple(rule.name for rule, _ in columns if not rule.leaves),
+    )
+
+
 def resolve_pinned_policy(rules: Sequence[Rule], *, key: str, schema: pa.Schema) -> Policy:
     """The policy over a snapshot's schema, in which dropped columns are absent already.
 
     `PolicyError` when the rules have changed since the snapshot was pinned.
     """
-    leaving = [rule for rule in rules if rule.leaves]
-    if [rule.name for rule in leaving] != schema.names:
+    check_rules(rules, key=key)
+    if list_leaving_columns(rules) != schema.names:
         raise PolicyError(
             "The sync's columns have changed since extract pinned its snapshot. Materialise extract "
             "again, so that what is pinned is what may leave."
         )
-    policy = resolve_policy(leaving, key=key, schema=schema)
-    dropped = tuple(rule.name for rule in rules if not rule.leaves)
-    return replace(policy, dropped=dropped)
+    pinned = [rule for rule in rules if rule.leaves or parse_path(rule.name).steps]
+    # Without advice: what to do is to pin again, under the rules as they are.
+    refusals = _list_refusals(pinned, key=key, schema=schema, guarded={})
+    if refusals:
+        raise refusals[0]
+    dropped = tuple(rule.name for rule in group_by_column(rules) if not rule.leaves)
+    return replace(_build_policy(pinned, key=key, schema=schema), dropped=dropped)
 
 
 def check_masking_key(policy: Policy, key: MaskingKey | None) -> None:
@@ -170,7 +221,7 @@ def check_masking_key(policy: Policy, key: MaskingKey | None) -> None:
 
 def require_masking_key(rules: Iterable[Rule], key: MaskingKey | None) -> None:
     """The same for rules that may not have been resolved."""
-    needing = [rule.name for rule in rules if rule.needs_key]
+    needing = [rule.name for rule in list_rules(rules) if rule.needs_key]
     if needing and key is None:
         raise ConfigError(
             f"No masking key is configured, and columns {_join(needing)} need one. Set "
@@ -189,15 +240,17 @@ def compute_policy_fingerprint(policy: Policy, *, context: MaskContext, gates: s
     return hashlib.sha256(":".join(parts).encode()).hexdigest()
 
 
-def _check_columns(rules: Sequence[Rule], found: Sequence[str]) -> None:
+def _check_columns(
+    rules: Sequence[Rule], found: Sequence[str], places: Mapping[str, pa.Field]
+) -> None:
     twice = _repeated(found)
     if twice:
         raise PolicyError(
             f"The query returns more than one column named {_join(twice)}. Give each an alias."
         )
     declared = {rule.name for rule in rules}
-    unruled = [name for name in found if name not in declared]
-    absent = [rule.name for rule in rules if rule.name not in set(found)]
+    unruled = [name for name in places if name not in declared]
+    absent = [rule.name for rule in rules if rule.name not in places]
     problems = []
     if unruled:
         problems.append(
@@ -215,9 +268,9 @@ def _check_columns(rules: Sequence[Rule], found: Sequence[str]) -> None:
 
 def _check_guarded(rules: Sequence[Rule], guarded: Mapping[str, str]) -> None:
     refused = [
-        f"'{rule.name}' ({guarded[rule.name]})"
+        f"'{rule.name}' ({guarded[root]})"
         for rule in rules
-        if rule.name in guarded and rule.shows_guarded_values
+        if (root := parse_path(rule.name).root) in guarded and rule.shows_guarded_values
     ]
     if refused:
         raise PolicyError(
@@ -236,12 +289,10 @@ def _check_type(rule: Rule, source: pa.Field) -> None:
         )
 
 
-def _resolve_column(rule: Rule, source: pa.Field) -> MaskedColumn | None:
-    """How one column leaves; None when it is dropped."""
+def _resolve_place(rule: Rule, source: pa.Field) -> pa.Field | None:
+    """How one column or leaf leaves; None when it is dropped."""
     _check_type(rule, source)
-    if not rule.leaves:
-        return None
-    return MaskedColumn(rule=rule, source=source, landed=rule.output_field(source))
+    return rule.output_field(source) if rule.leaves else None
 
 
 def _check_key(landed: pa.Field) -> None:
@@ -250,6 +301,14 @@ def _check_key(landed: pa.Field) -> None:
             f"The key column '{landed.name}' lands as {bigquery_type_name(landed)}; a key is STRING or "
             "INT64. Cast it in the query, or use rule hmac."
         )
+
+
+def _dump(rule: Rule) -> dict[str, Any]:
+    """A rule and its options, without those that change no byte of what lands."""
+    if isinstance(rule, ByPath):
+        leaves = sorted(rule.rules, key=lambda it: it.name)
+        return {"name": rule.name, "rule": rule.rule, "rules": [_dump(leaf) for leaf in leaves]}
+    return rule.model_dump(mode="json", exclude=_SAYS_NOTHING_OF_VALUES)
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

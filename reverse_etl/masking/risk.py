@@ -89,11 +89,11 @@ class RiskInspector:
     def conclude(self) -> None:
         """`DataError` when a group has too few records or values; it says what would pass. Then closed."""
         with self:
-            sizes = self._count_sizes(self._names[: len(self._columns)])
+            same = self._table.count_sizes(self._names[: len(self._columns)])
+            sizes = GroupSizes(rules=self._rules, same=same)
             self._report = build_report(sizes)
             if sizes.refused_records:
-                rows = self._table.merge()  # or every trial would do it again
-                advice = find_advice(self._columns, count_sizes=self._count_sizes, table_rows=rows)
+                advice = find_advice(self._columns, table=self._table, refused=sizes)
                 raise DataError(_build_refusal(sizes, advice))
 
     @property
@@ -115,9 +115,6 @@ class RiskInspector:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _count_sizes(self, keys: Sequence[str]) -> GroupSizes:
-        return GroupSizes(rules=self._rules, same=self._table.count_sizes(keys))
 
 
 def _value_expression(column: pa.Field) -> str:
@@ -168,15 +165,10 @@ def _list_sizes(small: Sequence[SameGroups]) -> str:
 
 def _phrase_advice(sizes: GroupSizes, advice: Advice) -> str:
     hints = f" Not tried: {', '.join(advice.hints)}." if advice.hints else ""
-    if advice.is_hopeless:
+    if not advice.steps:
         return (
             "No generalisation passes: all records together are too few, or have too few values. "
             "Look at the query, or lower what is asked for under privacy."
-        )
-    if not advice.steps:
-        return (
-            f"None of {advice.tried} generalisations tried passes, and there are too many groups to "
-            f"try more.{hints} Coarsen or drop several of these columns."
         )
     steps = " and ".join(f"rule {step.rule} for '{step.column}'" for step in advice.steps)
     return (

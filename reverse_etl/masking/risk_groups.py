@@ -5,7 +5,7 @@ An engine of its own holds it, bounded in memory; what does not fit is spilled. 
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ RECORDS = "records"
 _DOING = "groups of equal quasi-identifiers are counted"
 # Batches are merged when so many of their groups lie beside each other, or as many as are distinct.
 _MERGE_ROWS = 1 << 20
+# To merge costs as much as to read so many times over.
+_WORTH_MERGING = 2
 
 
 def name_column(at: int) -> str:
@@ -59,12 +61,15 @@ class GroupTable:
             if self._loose_rows > max(_MERGE_ROWS, self._merged_rows):
                 self._merge()
 
-    def merge(self) -> int:
-        """Bring every combination into one row, and count them: before the table is asked often."""
+    def compact(self, *, combinations: int) -> int:
+        """Merge what lies loose if that makes the table much smaller; the rows that are left.
+
+        `combinations` is how many it would have at least. The table is read more often from now on.
+        """
         with self._lock, guarded(_DOING):
-            if self._loose_rows:
+            if self._merged_rows + self._loose_rows > _WORTH_MERGING * combinations:
                 self._merge()
-            return self._merged_rows
+            return self._merged_rows + self._loose_rows
 
     def count_sizes(self, keys: Sequence[str]) -> tuple[SameGroups, ...]:
         """How large groups are when these SQL expressions over the columns make them; smallest first.
@@ -83,6 +88,37 @@ class GroupTable:
             SameGroups(records=records, values=values, groups=groups)
             for records, values, groups in found
         )
+
+    def coarsen(self, keys: Mapping[str, str]) -> int:
+        """Put these SQL expressions in the place of the columns so named, and count the rows left.
+
+        What told groups apart before is forgotten.
+        """
+        with self._lock, guarded(_DOING):
+            self._merge(keys)
+            return self._merged_rows
+
+    def count_distinct(self, names: Sequence[str]) -> list[int]:
+        """About how many values each of the columns has, within some per cent."""
+        counts = ", ".join(f"approx_count_distinct({name})" for name in names)
+        with self._lock, guarded(_DOING):
+            return list(fetch_row(self._engine, f"SELECT {counts} FROM groups"))
+
+    def hash_columns(self, names: Sequence[str]) -> pa.Table:
+        """A 64-bit hash of each of the columns, row by row; then of SENSITIVE, if any, and RECORDS.
+
+        A NULL among the columns is a value; in SENSITIVE it stays NULL.
+        """
+        items = [f"hash({name}) AS {name}" for name in names]
+        if self._values_up_to:
+            told = f"CASE WHEN {SENSITIVE} IS NOT NULL THEN hash({SENSITIVE}) END"
+            items.append(f"{told} AS {SENSITIVE}")
+        return self._fetch(f"SELECT {', '.join([*items, RECORDS])} FROM groups")
+
+    def hash_values(self, name: str, expressions: Sequence[str]) -> pa.Table:
+        """Once for each value of a column: its hash, and the hashes of SQL expressions over it."""
+        items = [f"hash({it}) AS h{at}" for at, it in enumerate([name, *expressions])]
+        return self._fetch(f"SELECT {', '.join(items)} FROM (SELECT DISTINCT {name} FROM groups)")
 
     def close(self) -> None:
         """Free the memory and remove what was spilled; closing twice is closing once."""
@@ -103,9 +139,16 @@ class GroupTable:
             f"FROM (SELECT {inner} FROM groups GROUP BY ALL) GROUP BY ALL"
         )
 
-    def _merge(self) -> None:
+    def _fetch(self, query: str) -> pa.Table:
+        with self._lock, guarded(_DOING):
+            table: pa.Table = self._engine.sql(query).to_arrow_table()
+        return table
+
+    def _merge(self, keys: Mapping[str, str] | None = None) -> None:
+        replaced = ", ".join(f"{key} AS {name}" for name, key in (keys or {}).items())
         self._engine.execute(
-            f"CREATE TABLE merged AS SELECT * EXCLUDE ({RECORDS}), "
+            f"CREATE TABLE merged AS SELECT * EXCLUDE ({RECORDS})"
+            f"{f' REPLACE ({replaced})' if replaced else ''}, "
             f"sum({RECORDS})::BIGINT AS {RECORDS} FROM groups GROUP BY ALL"
         )
         self._engine.execute("DROP TABLE groups")

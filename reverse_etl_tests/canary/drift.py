@@ -124,22 +124,32 @@ DECLARED: Mapping[Column, str] = {
     Column(
         "address", (Column("street", "STRING"), Column("no", "INT64")), group="masked"
     ): "redact",
+    # What is in it has rules by path.
+    Column(
+        "orders", (Column("mail", "STRING"), Column("no", "INT64")), is_array=True, group="masked"
+    ): "by_path",
     Column("secret", "STRING", group="dropped"): "drop",
     Column("token", "BYTES", group="dropped"): "drop",
 }
 Columns = tuple[Column, ...]
+#: The rules by path, in place of one for the column.
+BY_PATH: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    "orders": (
+        {"name": "orders[].mail", "rule": "hmac", "type": "STRING"},
+        {"name": "orders[].no", "rule": "drop", "type": "INT64"},
+    )
+}
 
 
 def declare(*, typed: bool) -> list[dict[str, Any]]:
     """The sync's columns, with their types, or with those alone that a rule asks for."""
     return [
-        {"name": column.name, "rule": rule}
-        | (
-            {"type": column.type}
-            if typed or (rule == "keep" and (column.is_array or not isinstance(column.shape, str)))
-            else {}
-        )
+        {name: it for name, it in entry.items() if name != "type" or typed or needs_type}
         for column, rule in DECLARED.items()
+        for needs_type in [rule == "keep" and not isinstance(column.shape, str)]
+        for entry in BY_PATH.get(
+            column.name, ({"name": column.name, "rule": rule, "type": column.type},)
+        )
     ]
 
 
@@ -164,9 +174,28 @@ def _stray_group(column: Column) -> str:
 
 def find_changed(columns: Columns) -> frozenset[str]:
     """Names of the columns that are not what was declared; none: the drift is harmless."""
-    found = Counter((column.name, column.type) for column in columns)
-    wanted = Counter((column.name, column.type) for column in DECLARED)
+    found, wanted = (Counter(map(_tell_apart, each)) for each in (columns, DECLARED))
     return frozenset(name for name, _ in (found - wanted) + (wanted - found))
+
+
+def can_be_accepted(columns: Columns, *, typed: bool) -> bool:
+    """Whether a change of the YAML alone accepts them: names are told apart, and the key can be one."""
+    names = Counter(column.name.casefold() for column in columns)
+    if max(names.values()) > 1:
+        return False
+    types = {column.name.casefold(): column.type for column in columns}
+    if "user_id" in types:
+        return types["user_id"] in ("STRING", "INT64")
+    # A similar name is the key's only if it was declared which type that is of.
+    return typed and types.get("user_id_") == "STRING"
+
+
+def _tell_apart(column: Column) -> tuple[str, str]:
+    """Name and type; where rules are by path members stand in no order."""
+    if column.name in BY_PATH and not isinstance(column.shape, str):
+        members = tuple(sorted(column.shape, key=lambda it: it.name))
+        column = replace(column, shape=members)
+    return column.name, column.type
 
 
 @st.composite

@@ -6,28 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from reverse_etl import pipeline
 from reverse_etl.errors import ConfigError, ReverseEtlError
 from reverse_etl.landing.store import MemoryStore
+from reverse_etl.masking.policy import resolve_policy
 from reverse_etl.model import Snapshot
 from reverse_etl.sources.base import PinRequest
 from reverse_etl.sources.duckdb import DuckDBSource
 from reverse_etl.sources.memory import MemorySource
 from reverse_etl.spec import SyncSpec
+from reverse_etl.types import canonical_schema
 from reverse_etl_tests.builders import DAY, NOW, QUERY, build_runtime, build_spec
 from reverse_etl_tests.canary.drift import (
     DECLARED,
     Columns,
     build_table,
+    can_be_accepted,
     declare,
     drifts,
     find_changed,
 )
 from reverse_etl_tests.canary.search import read_error
 from reverse_etl_tests.canary.values import EVERY, SECRET, STRAY, find_escaped
+from reverse_etl_tests.masking.advised import apply_advice, has_advice
 
 UNDECLARED = {**SECRET, **STRAY}
 MANY = settings(
@@ -102,6 +107,18 @@ def check_refusal(refusal: Refusal, changed: frozenset[str]) -> None:
     assert refusal.source.pins == 0
 
 
+def check_advice(refusal: Refusal, columns: Columns, *, typed: bool) -> None:
+    """The YAML that it ends with, merged by name, makes the policy resolve and drops what is new."""
+    message = refusal.error.message
+    if not can_be_accepted(columns, typed=typed):
+        assert not has_advice(message)
+        return
+    schema = canonical_schema(pa.schema([column.arrow for column in columns]))
+    advised = apply_advice(message, columns=declare(typed=typed), key="user_id")
+
+    resolve_policy(advised.rules, key=advised.key, schema=schema)
+
+
 @MANY
 @given(columns=drifts())
 def test_drift_is_refused_or_harmless(
@@ -118,6 +135,7 @@ def test_drift_is_refused_or_harmless(
         land(tmp_path_factory.getbasetemp(), TYPED, columns)
 
     check_refusal(caught.value, changed)
+    check_advice(caught.value, columns, typed=True)
 
 
 @settings(MANY, max_examples=100)
@@ -132,6 +150,7 @@ def test_drift_without_types_shows_no_secret(
     except Refusal as refusal:
         assert changed
         check_refusal(refusal, changed)
+        check_advice(refusal, columns, typed=False)
     else:
         names = sorted(column.name for column in columns)
         assert names == sorted(column.name for column in DECLARED)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from reverse_etl.masking.faults import QuarantineRules, Reason
 from reverse_etl.masking.rules import AnyRule, Rule
 
 PAGE = Path(__file__).parents[2] / "docs" / "masking.md"
@@ -20,12 +21,25 @@ def list_catalogue() -> dict[str, set[str]]:
 
 
 def test_every_rule_and_option_is_documented() -> None:
-    """The table names each rule with each of its options, and no others."""
-    rows = re.findall(r"^\| `(\w+)`(?: \(([^)]*)\))? \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    """The first table names each rule with each of its options, and no others."""
+    table = PAGE.read_text("utf-8").partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)`(?: \(([^)]*)\))? \|", table, re.MULTILINE)
 
     assert {
         name: set(re.findall(r"`(\w+)`", options)) for name, options in rows
     } == list_catalogue()
+
+
+def test_every_reason_is_documented() -> None:
+    """The table of reasons names each, and no others; the page knows the defaults."""
+    page = PAGE.read_text("utf-8")
+    section = page.partition("\n## Rows that cannot be masked\n")[2].partition("\n## ")[0]
+    reasons = re.findall(r"^\| `(\w+)` \| ", section, re.MULTILINE)
+
+    defaults = QuarantineRules()
+    assert sorted(reasons) == sorted(Reason)
+    assert f"max_rows: {defaults.max_rows}, max_share: {defaults.max_share}" in section
+    assert Rule.model_fields["max_bytes"].default == 1 << 20
 
 
 def test_documented_token_function_is_the_rule() -> None:

@@ -1,6 +1,7 @@
 """The masking key: what is refused, what is shown."""
 
 import base64
+import dataclasses
 
 import pytest
 from hypothesis import given
@@ -58,3 +59,8 @@ def test_domains_get_different_keys() -> None:
 
     assert key.derive("sync:a") != key.derive("shared:a")
     assert len(key.derive("sync:a")) == 64
+
+
+def test_key_material_is_in_no_field_that_is_shown() -> None:
+    """Printers of dataclasses (rich, hypothesis, IPython) go by the fields, whatever repr says."""
+    assert [field.name for field in dataclasses.fields(MaskingKey) if field.repr] == ["key_id"]

@@ -1,11 +1,15 @@
 """What looks like personal data or a secret in one text, and what only nearly does."""
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reverse_etl.engine import Engine
+from reverse_etl.errors import TerminalError
+from reverse_etl.masking import leak_search
 from reverse_etl.masking.leak_checksums import is_luhn_valid, is_my_number
 from reverse_etl.masking.leak_kinds import (
     COUNT_BITS,
@@ -14,7 +18,9 @@ from reverse_etl.masking.leak_kinds import (
     LeakKind,
     find_shift,
 )
-from reverse_etl.masking.leak_patterns import find_query, suspect_expression
+from reverse_etl.masking.leak_patterns import suspect_expression
+from reverse_etl.masking.leak_search import find_kinds
+from reverse_etl_tests.masking.leaks_reference import find_query
 
 # The fixtures hold an engine, which keeps nothing between examples.
 many = settings(
@@ -151,15 +157,27 @@ Finds = dict[LeakKind, tuple[int, int]]
 
 def scan_all(engine: Engine, texts: list[str]) -> list[Finds]:
     """Of each text, candidates and hits of each kind that has any."""
+    found = find_kinds(pa.chunked_array([gate(engine, texts)], pa.string()))
+    return [read_finds(each) for each in found.tolist()]
+
+
+def gate(engine: Engine, texts: list[str]) -> pa.Array:
+    """What is left to be searched of each text."""
     batch = pa.table({"place": range(len(texts)), "raw": pa.array(texts, pa.string())})
     engine.register("batch", batch)
-    engine.execute(
-        f"CREATE TEMP TABLE suspects AS SELECT place, {suspect_expression('raw')} AS text FROM batch"
-    )
-    rows = engine.execute(find_query("suspects", text="text", keep="place")).fetchall()
-    engine.execute("DROP TABLE suspects")
+    rows = engine.sql(f"SELECT place, {suspect_expression('raw')} AS text FROM batch")
+    suspects = rows.to_arrow_table().sort_by("place").column("text").combine_chunks()
     engine.unregister("batch")
-    return [read_finds(found) for _, found in sorted(rows)]
+    return suspects
+
+
+def search_in_sql(engine: Engine, texts: list[str]) -> list[int]:
+    """The finds of each text as the engine's SQL has them."""
+    suspects = pa.table({"place": range(len(texts)), "text": pa.array(texts, pa.string())})
+    engine.register("suspects", suspects)
+    rows = engine.execute(find_query("suspects", text="text", keep="place")).fetchall()
+    engine.unregister("suspects")
+    return [found for _, found in sorted(rows)]
 
 
 def read_finds(found: int) -> Finds:
@@ -232,6 +250,46 @@ def test_any_text_can_be_scanned(engine: Engine, texts: list[str]) -> None:
     assert len(scan_all(engine, texts)) == len(texts)
 
 
+#: Pieces of which near misses are made: what patterns begin and end with, and what may stand between.
+PIECES = [
+    *(form for forms in FORMS.values() for form in forms),
+    *NEARLY,
+    *"0123456789+-_.:()/@% \\nａ０９＠ー—\n'éſK話",  # noqa: RUF001 - full-width on purpose
+    *("1.", ".5", "00", "411111111111111", "12345678901", "eyJ", "fe80:", "::", "1.2.3", "@a."),
+]
+assembled = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@settings(many, max_examples=60)
+@given(texts=st.lists(assembled | any_text, min_size=1, max_size=60))
+def test_search_finds_what_the_engine_finds(engine: Engine, texts: list[str]) -> None:
+    """Texts put together of what is nearly something: each find is that of the SQL, to the bit."""
+    found = find_kinds(pa.chunked_array([texts], pa.string()))
+
+    assert found.tolist() == search_in_sql(engine, texts)
+
+
+@settings(many, max_examples=60)
+@given(texts=st.lists(assembled | any_text, min_size=1, max_size=60))
+def test_gate_lets_every_find_through(engine: Engine, texts: list[str]) -> None:
+    """What the gate holds back has no hit and no candidate, were it searched."""
+    found = find_kinds(pa.chunked_array([texts], pa.string()))
+    held_back = pc.equal(gate(engine, texts), "").to_numpy(zero_copy_only=False)
+
+    assert found[held_back].tolist() == [0] * int(held_back.sum())
+
+
+def test_a_fault_of_the_search_shows_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own message may quote a value, so only its kind is told."""
+    monkeypatch.setattr(leak_search, "HAS_WIDE", "(canary-4711")
+
+    with pytest.raises(TerminalError) as caught:
+        find_kinds(pa.chunked_array([["canary-4711"]]))
+
+    assert "4711" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def has_luhn_digit(number: int) -> bool:
     """ISO/IEC 7812-1, annex B, by hand."""
     total = 0
@@ -250,14 +308,6 @@ def has_my_number_digit(number: int) -> bool:
     return digits[11] == (0 if remainder <= 1 else 11 - remainder)
 
 
-def check(engine: Engine, condition: str, numbers: list[int]) -> list[bool]:
-    engine.register("numbers", pa.table({"number": pa.array(numbers, pa.int64())}))
-    rows = engine.sql(f"SELECT number, {condition} FROM numbers").fetchall()
-    engine.unregister("numbers")
-    found = dict(rows)
-    return [found[number] for number in numbers]
-
-
 def near(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[list[int]]:
     """By tens, numbers that differ in the last digit: one of them or so is valid."""
     return st.lists(strategy, min_size=5, max_size=20, unique=True).map(
@@ -267,17 +317,17 @@ def near(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[list[int]]:
 
 @many
 @given(numbers=near(st.integers(0, 7 * 10**17 - 1)))
-def test_luhn_equals_the_reference(engine: Engine, numbers: list[int]) -> None:
-    """The SQL accepts what the published algorithm accepts, in all lengths up to 19 digits."""
-    valid = check(engine, is_luhn_valid("number"), numbers)
+def test_luhn_equals_the_reference(numbers: list[int]) -> None:
+    """What is accepted is what the published algorithm accepts, in all lengths up to 19 digits."""
+    valid = is_luhn_valid(np.array(numbers))
 
-    assert valid == [has_luhn_digit(number) for number in numbers]
+    assert valid.tolist() == [has_luhn_digit(number) for number in numbers]
 
 
 @many
 @given(numbers=near(st.integers(0, 10**11 - 1)))
-def test_my_number_equals_the_reference(engine: Engine, numbers: list[int]) -> None:
-    """The SQL accepts what the ordinance accepts, with leading zeros too."""
-    valid = check(engine, is_my_number("number"), numbers)
+def test_my_number_equals_the_reference(numbers: list[int]) -> None:
+    """What is accepted is what the ordinance accepts, with leading zeros too."""
+    valid = is_my_number(np.array(numbers))
 
-    assert valid == [has_my_number_digit(number) for number in numbers]
+    assert valid.tolist() == [has_my_number_digit(number) for number in numbers]

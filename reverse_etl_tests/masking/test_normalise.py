@@ -14,14 +14,15 @@ from reverse_etl.errors import PolicyError
 from reverse_etl.masking.keys import MaskingKey
 from reverse_etl.masking.lookup import mask_key
 from reverse_etl.masking.rules import Hmac
+from reverse_etl.masking.spelling import normalise_text
 from reverse_etl_tests.masking.conftest import MaskValues
 
 # The fixtures hold an engine, which keeps nothing between examples.
 many = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-#: What Python's tables do not know yet, those of another library may.
-any_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cn"]), max_size=30)
+#: Characters that Unicode 14.0 does not know are among them: test_unicode_table.py.
+any_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 spelled_text = st.text(
     st.sampled_from("aA \t\u3000ßẞİ\u0131Σςﬁ\uff21é\u0301①\0🙂\u0130\u1e9e\ufdfa"), max_size=12
 )
@@ -149,10 +150,16 @@ def test_spellings_of_a_value_get_one_token(
 @given(value=any_text | phone_like)
 def test_normalised_number_stays_as_it_is(rule: Hmac, value: str) -> None:
     """What was read once is read the same again, unless it could not be read at all."""
-    once = rule.prepare_text(value)
+
+    def normalise(text: str) -> str:
+        return normalise_text(
+            text, steps=rule.normalise or (), country=rule.country, trunk=rule.trunk
+        )
+
+    once = normalise(value)
 
     if once.startswith("+"):
-        assert rule.prepare_text(once) == once
+        assert normalise(once) == once
 
 
 @pytest.mark.parametrize(

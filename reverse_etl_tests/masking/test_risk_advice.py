@@ -1,6 +1,7 @@
 """What a refusal advises does pass, changes no more than it must, and names no value."""
 
 import datetime as dt
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from pydantic import TypeAdapter
 
 from reverse_etl.engine import open_engine
 from reverse_etl.errors import DataError
+from reverse_etl.masking import risk_advice
 from reverse_etl.masking.apply import compile_mask, mask_batch
 from reverse_etl.masking.policy import Policy, resolve_policy
 from reverse_etl.masking.risk import LRule, PrivacyRules
-from reverse_etl.masking.risk_advice import list_steps
+from reverse_etl.masking.risk_codes import CodedGroups, Outcome, Plan
+from reverse_etl.masking.risk_steps import list_steps
 from reverse_etl.masking.rules import (
     AgeGroup,
     AnyRule,
@@ -72,7 +75,7 @@ FOLLOWED: list[AnyRule] = [
 
 
 def is_advised(rule: AnyRule, message: str) -> bool:
-    shown = "redact" if rule.rule == "redact" else rule.summary()
+    shown = rule.rule if rule.rule in {"redact", "week", "month", "year"} else rule.summary()
     return f"rule {shown} for '{rule.name}'" in find_step(message).split(" and ")
 
 
@@ -89,12 +92,19 @@ def is_advised(rule: AnyRule, message: str) -> bool:
         max_size=40,
     ),
     least=st.sampled_from([None, 2]),
+    limits=st.sampled_from([{}, {"_MOST_CELLS": 0}, {"_MOST_CELLS": 150}, {"_CELLS_LOOKED_AT": 0}]),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_following_the_advice_passes(
-    tmp_path_factory: pytest.TempPathFactory, people: list[tuple[object, ...]], least: int | None
+    tmp_path_factory: pytest.TempPathFactory,
+    people: list[tuple[object, ...]],
+    least: int | None,
+    limits: dict[str, int],
 ) -> None:
-    """The raw rows are masked again, by the rules that were advised, and nothing is refused then."""
+    """The raw rows are masked again, by the rules that were advised, and nothing is refused then.
+
+    So it is where the groups are too many for memory, and where few plans can be tried.
+    """
     folder = tmp_path_factory.getbasetemp() / "scratch"
     fields = [("birthday", pa.date32()), ("postcode", pa.string()), ("seen", pa.date32())]
     schema = pa.schema([*fields, ("diagnosis", pa.string())])
@@ -109,7 +119,10 @@ def test_following_the_advice_passes(
     names = tuple(given_rules)
     rules = PrivacyRules(quasi_identifiers=names, k=3, l=diversity)
 
-    message = refuse(raw, build_policy(schema, *given_rules.values()), rules, folder)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, limit in limits.items():
+            patched.setattr(risk_advice, name, limit)
+        message = refuse(raw, build_policy(schema, *given_rules.values()), rules, folder)
     if message is None or "No generalisation passes" in message:
         return
     advised = [rule for rule in FOLLOWED if is_advised(rule, message)]
@@ -220,19 +233,69 @@ def test_what_cannot_be_tried_is_named(tmp_path: Path) -> None:
     assert "Not tried: fewer edges for 'points'." in message
 
 
-def test_search_ends_when_there_are_too_many_groups(
+@pytest.mark.parametrize(
+    ("groups", "allowed", "trials"), [(9, 10, 10), (9, 36, 36), (5_000, 10, 8)]
+)
+def test_few_plans_are_tried_of_many_groups(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, groups: int, allowed: int, trials: int
+) -> None:
+    """The trials are as many as the cells they look at allow, of a way that leads nowhere too."""
+    monkeypatch.setattr(risk_advice, "_CELLS_LOOKED_AT", allowed * 9 * 14)
+    count, tried = CodedGroups.count, Counter[str]()
+
+    def count_trial(coded: CodedGroups, plan: Plan) -> Outcome:
+        tried["plans"] += 1
+        return count(coded, plan)
+
+    monkeypatch.setattr(CodedGroups, "count", count_trial)
+    names = [f"c{at}" for at in range(6)]
+    raw = number(pa.table({name: [f"{at}" for at in range(groups)] for name in names}))
+    rules = PrivacyRules(quasi_identifiers=tuple(names), k=groups)
+
+    message = refuse(raw, build_policy(raw.schema.remove(0)), rules, tmp_path)
+
+    assert tried["plans"] == trials
+    assert message is not None
+    assert [f"for '{name}'" in find_step(message) for name in names] == [True] * 6
+    assert f"1 of {groups:,} groups would remain" in message
+
+
+def test_what_passes_by_hash_alone_is_not_advised(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A table too large to be tried often is refused all the same, with what is known."""
-    monkeypatch.setattr("reverse_etl.masking.risk_advice._ROWS_LOOKED_AT", 1)
-    names = [f"c{at}" for at in range(6)]
-    raw = number(pa.table({name: [f"{at}" for at in range(9)] for name in names}))
-    rules = PrivacyRules(quasi_identifiers=tuple(names), k=9)
+    """A plan is counted exactly before it is named; one group of all records is the last resort."""
+    monkeypatch.setattr(CodedGroups, "count", lambda *_: Outcome(groups=1, refused_records=0))
+    raw = number(pa.table({"q": ["a", "b"], "r": ["c", "d"]}))
+    rules = PrivacyRules(quasi_identifiers=("q", "r"), k=2)
 
     message = refuse(raw, build_policy(raw.schema.remove(0)), rules, tmp_path)
 
     assert message is not None
-    assert "None of 8 generalisations tried passes" in message
+    assert find_step(message) == "rule drop for 'q' and rule drop for 'r'"
+    assert "1 of 2 groups would remain" in message
+
+
+@pytest.mark.parametrize(
+    ("most_cells", "step", "left"),
+    [
+        (99, "rule redact for 'zip'", 2),
+        (0, "rule drop for 'zip' and rule drop for 'sex'", 1),
+    ],
+)
+def test_a_table_beyond_memory_is_made_coarser_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, most_cells: int, step: str, left: int
+) -> None:
+    """The column with most values gives way first; one with few is left as it is if that is enough."""
+    monkeypatch.setattr(risk_advice, "_MOST_CELLS", most_cells)
+    raw = number(pa.table({"zip": [f"{at:05}" for at in range(100)], "sex": ["f", "m"] * 50}))
+    rules = PrivacyRules(quasi_identifiers=("zip", "sex"), k=5)
+    policy = build_policy(raw.schema.remove(0), Truncate(name="zip", rule="truncate", length=5))
+
+    message = refuse(raw, policy, rules, tmp_path)
+
+    assert message is not None
+    assert find_step(message) == step
+    assert f"{left} of 100 groups would remain" in message
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from reverse_etl_tests.masking.conftest import MaskValues
 MODULE = "reverse_etl_tests.masking.custom_functions"
 
 
-def build_custom(function: str, gives: str = "STRING") -> Custom:
-    return Custom(name="x", rule="custom", function=function, gives=gives)
+def build_custom(function: str, gives: str = "STRING", *, may_keep: bool = False) -> Custom:
+    return Custom(name="x", rule="custom", function=function, gives=gives, may_keep=may_keep)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,15 @@ def test_function_that_breaks_its_word_stops_the_sync(
     assert "secret" not in "".join(
         line for line in traceback.format_exception(caught.value) if "mask_values(" not in line
     )
+
+
+def test_function_may_keep_values_where_that_is_written_down(mask_values: MaskValues) -> None:
+    """Two values that stay are no chance; one may have had nothing to mask."""
+    masks, may_keep = f"{MODULE}:unchanged", build_custom(f"{MODULE}:unchanged", may_keep=True)
+
+    assert mask_values(build_custom(masks), ["a", None, "a"], pa.string()) == ["a", None, "a"]
+    assert mask_values(may_keep, ["a", "b", None], pa.string()) == ["a", "b", None]
+    assert may_keep.summary().endswith(", may_keep: true)")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reverse_etl.masking.rules import EmailDomain, MaskText, PostalPrefix, Rule
-from reverse_etl.masking.rules.spelling import DASHES, WHITE_SPACE
+from reverse_etl.masking.spelling import DASHES, WHITE_SPACE
 from reverse_etl_tests.masking.conftest import MaskValues
 
 # The fixtures hold an engine, which keeps nothing between examples.
@@ -185,15 +185,15 @@ def test_postal_prefix_of_known_values(mask_values: MaskValues) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        MaskText(name="x", rule="mask_text", first=1, last=1),
-        MaskText(name="x", rule="mask_text", first=1, last=1, length="keep"),
-        EmailDomain(name="x", rule="email_domain", malformed="?"),
-        PostalPrefix(name="x", rule="postal_prefix", length=5),
+        MaskText(name="x", rule="mask_text", first=1, last=1, max_bytes=64 << 20),
+        MaskText(name="x", rule="mask_text", first=1, last=1, length="keep", max_bytes=64 << 20),
+        EmailDomain(name="x", rule="email_domain", malformed="?", max_bytes=64 << 20),
+        PostalPrefix(name="x", rule="postal_prefix", length=5, max_bytes=64 << 20),
     ],
     ids=lambda rule: rule.summary(),
 )
 def test_huge_text_is_masked(mask_values: MaskValues, rule: Rule) -> None:
-    """A value of many megabytes is a value like any other."""
+    """A value of many megabytes is a value like any other where the rule takes it."""
     huge = "a" * (64 << 20)
 
     (masked,) = mask_values(rule, [huge], pa.string())
