@@ -5,9 +5,8 @@ time), of progress, and of the checks that may stop the work.
 """
 
 import datetime as dt
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -16,8 +15,11 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from reverse_etl.cache.channel import Channel
+from reverse_etl.cache.cluster import ClusterLink
 from reverse_etl.cache.connection import RedisTarget
+from reverse_etl.cache.keys import build_keyless_error
+from reverse_etl.cache.link import Link, SingleLink
+from reverse_etl.cache.wire import Wire, build_wire
 from reverse_etl.engine import Engine, guarded
 from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.encode import key_from_line_expression
@@ -45,12 +47,27 @@ class Tally:
 class Worker:
     """What one thread works with, alone."""
 
-    channel: Channel
+    link: Link
     engine: Engine
+    in_cluster: bool
+
+    def build_wire(self, group: RecordGroup, *, prefix: str, key_column: str) -> Wire:
+        """The group's records, as they go over this worker's link."""
+        return build_wire(
+            self.engine,
+            group,
+            prefix=prefix,
+            key_column=key_column,
+            in_cluster=self.in_cluster,
+        )
 
 
 def go_on() -> None:
     """The check that never stops the work."""
+
+
+def keep_quiet(_total: Tally) -> None:
+    """Nobody wants to know how far the work is."""
 
 
 def read_clock() -> dt.datetime:
@@ -63,7 +80,8 @@ class Bulk:
     """How bulk work is done: with what, by how many workers, and who is told.
 
     `check` is called before every group; what it raises stops the work (a lost lease does). Three
-    workers keep a server busy that has one core of two: while one waits, another computes.
+    workers keep a server busy that has one core of two: while one waits, another computes. At most
+    `records_per_second` are dealt with, by all workers together; None sets no bound.
     """
 
     engine: Engine
@@ -72,6 +90,7 @@ class Bulk:
     report: Report = keep_silent
     check: Callable[[], None] = go_on
     clock: Callable[[], dt.datetime] = read_clock
+    records_per_second: int | None = None
 
     def run(
         self,
@@ -80,10 +99,12 @@ class Bulk:
         stage: str,
         rows_total: int | None,
         work: Callable[[Item, Worker], Tally],
+        note: Callable[[Tally], None] = keep_quiet,
     ) -> tuple[Tally, float]:
         """Put every group through `work`; return the sum and the seconds it took.
 
-        The first error stops the work: groups under way are finished, no further one is begun.
+        The first error stops the work: groups under way are finished, no further one is begun. `note`
+        is told the sum of the groups from the first one on that are done, again and again.
         """
         meter = Meter(stage=stage, report=self.report, rows_total=rows_total)
         total = Tally()
@@ -91,6 +112,7 @@ class Bulk:
             for done in tallies:
                 total += done
                 meter.add(rows=done.rows, bytes=done.bytes)
+                note(total)
         return total, meter.finish()
 
     def _tallies(
@@ -116,9 +138,13 @@ class Bulk:
 
     def _open_worker(self, stack: ExitStack) -> Worker:
         return Worker(
-            channel=stack.enter_context(self.target.open_channel()),
+            link=stack.enter_context(closing(self._open_link())),
             engine=stack.enter_context(closing(self.engine.cursor())),
+            in_cluster=self.target.is_cluster,
         )
+
+    def _open_link(self) -> Link:
+        return ClusterLink(self.target) if self.target.is_cluster else SingleLink(self.target)
 
 
 def _lend(idle: SimpleQueue[Worker], work: Callable[[Item, Worker], Tally], group: Item) -> Tally:
@@ -127,17 +153,6 @@ def _lend(idle: SimpleQueue[Worker], work: Callable[[Item, Worker], Tally], grou
         return work(group, worker)
     finally:
         idle.put(worker)
-
-
-def pace(groups: Iterable[RecordGroup], *, rows_per_second: int | None) -> Iterator[RecordGroup]:
-    """The same groups, each held back until those before it are within the rate; None: at once."""
-    started = time.monotonic()
-    rows = 0
-    for group in groups:
-        if rows_per_second is not None:
-            time.sleep(max(0.0, started + rows / rows_per_second - time.monotonic()))
-        yield group
-        rows += len(group.lines)
 
 
 def check_count(total: Tally, manifest: Manifest, *, done: str) -> None:
@@ -178,8 +193,5 @@ def select_from_lines(
         finally:
             engine.unregister(_TABLE)
     if any(column.null_count for column in selected.columns):
-        raise IntegrityError(
-            f"Records without a value for the key column '{key_column}' are among those to be "
-            "cached; none can be, and none could have been landed. Materialise masked again."
-        )
+        raise build_keyless_error(key_column)
     return selected

@@ -33,9 +33,12 @@ _AWAY = {
     "READONLY": "is a replica, which takes no writes (a failover may be going on)",
     "MASTERDOWN": "has lost its primary",
     "CLUSTERDOWN": "belongs to a cluster that is down",
+    "IAMAWAY": "could not ask IAM who we are",  # a word of ours, see `map_error`
     "TRYAGAIN": "is moving these keys to another node",
     "NOREPLICAS": "has too few replicas to take writes",
 }
+# Seen of ElastiCache, not documented. It quotes nothing.
+_IAM_AWAY = "IAM Authentication service is not available"
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 
 _REFUSED_LOGIN = (
@@ -56,6 +59,11 @@ _WITHOUT_CODE: tuple[tuple[tuple[type[Exception], ...], type[ReverseEtlError], s
         "did not answer in time. Check its load, the network between, and the host and port",
     ),
     (
+        (exceptions.ClusterError,),
+        TransientError,
+        "keeps referring from node to node of its cluster. Run the step again, or check the nodes",
+    ),
+    (
         (redis.ConnectionError, OSError),
         TransientError,
         "cannot be reached, or hung up. Check that it runs, and host, port and scheme",
@@ -68,7 +76,8 @@ def map_code(code: str, *, address: str, numbers: str = "") -> ReverseEtlError:
     if code in _ACCESS:
         return ConfigError(
             f"Redis at {address} {_ACCESS[code]} ({code}). Check the user, its password and its "
-            "permissions (ACL) behind REVERSE_ETL_REDIS_URL."
+            "permissions (ACL) behind REVERSE_ETL_REDIS_URL; of a login by IAM, "
+            "REVERSE_ETL_REDIS_IAM_USER, what our role may, and this machine's clock (docs/redis.md)."
         )
     if code in _AWAY:
         return TransientError(
@@ -77,8 +86,8 @@ def map_code(code: str, *, address: str, numbers: str = "") -> ReverseEtlError:
         )
     if code in _CLUSTER:
         return ConfigError(
-            f"Redis at {address} is a node of a cluster and refers to another one ({code}). Set "
-            "REVERSE_ETL_REDIS_URL to a server that is not in cluster mode."
+            f"Redis at {address} is a node of a cluster and refers to another one ({code}). Add "
+            "`?cluster=true` to REVERSE_ETL_REDIS_URL."
         )
     if code == "OOM":
         return TerminalError(
@@ -102,6 +111,8 @@ def mapped(*, address: str) -> Iterator[None]:
     """Turn what redis-py or a socket raises inside into our errors, without a chain of causes."""
     try:
         yield
+    except exceptions.RedisClusterException as error:
+        raise _map_cluster_error(error, address=address) from None
     except (redis.RedisError, OSError) as error:
         raise map_error(error, address=address) from None
 
@@ -110,10 +121,9 @@ def map_error(error: Exception, *, address: str) -> ReverseEtlError:
     """Our error for one of redis-py or of a socket."""
     # redis-py cuts the code off the texts of the errors it knows and keeps it here.
     code = getattr(error, "status_code", None)
-    if code not in (None, "ERR"):
-        return map_code(str(code), address=address)
-    if isinstance(error, _REFUSED_LOGIN):
-        return map_code("WRONGPASS", address=address)
+    known = _guess_code(error) if code in (None, "ERR") else str(code)
+    if known is not None:
+        return map_code(known, address=address)
     if _is_bad_certificate(error):
         return ConfigError(
             f"The TLS certificate of Redis at {address} could not be verified. Check the host name "
@@ -124,6 +134,27 @@ def map_error(error: Exception, *, address: str) -> ReverseEtlError:
             return ours(f"Redis at {address} {text} of REVERSE_ETL_REDIS_URL.")
     unknown = "ERR" if code == "ERR" else parse_code(b"-" + str(error).encode())
     return map_code(unknown, address=address)
+
+
+def _guess_code(error: Exception) -> str | None:
+    """The code of an error that came without one, where its kind or its text tells."""
+    if _IAM_AWAY in str(error):
+        return "IAMAWAY"
+    return "WRONGPASS" if isinstance(error, _REFUSED_LOGIN) else None
+
+
+def _map_cluster_error(error: exceptions.RedisClusterException, *, address: str) -> ReverseEtlError:
+    """Our error for a cluster that was not found: what the last node that was asked had said."""
+    cause = error.__cause__
+    if isinstance(cause, redis.RedisError | OSError):
+        return map_error(cause, address=address)
+    if not isinstance(cause, exceptions.RedisClusterException):
+        return map_code("CLUSTERDOWN", address=address)  # slots that nobody holds
+    if isinstance(cause.__context__, exceptions.NoPermissionError):
+        return map_code("NOPERM", address=address)
+    return ConfigError(
+        f"Redis at {address} is not in cluster mode. Take `cluster=true` out of REVERSE_ETL_REDIS_URL."
+    )
 
 
 def _is_bad_certificate(error: BaseException | None) -> bool:

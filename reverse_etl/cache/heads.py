@@ -104,8 +104,8 @@ def amend_heads(
         mirror_redis_head(target, sync, amended)
         return
     raise TransientError(
-        f"S3's head of sync '{sync}' moved {_ATTEMPTS} times while it was to say which versions are "
-        "being retired. Run the step again when the other runs of this sync have ended."
+        f"S3's head of sync '{sync}' moved {_ATTEMPTS} times while it was to say which versions lie in "
+        "Redis. Run the step again when the other runs of this sync have ended."
     )
 
 

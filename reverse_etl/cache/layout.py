@@ -6,9 +6,9 @@ For a sync `user_stats`:
   are (colons, newlines and NUL included), and the value is the record's JSON line as it stands in
   the object store, byte for byte, without its newline.
 * `user_stats:head`, a string: the head that readers follow; the same document as `head.json`.
-* `user_stats:versions`, a hash: version -> JSON `{"state", "buckets", "rows", "since"}`, for every
-  version that has, or may have, records in Redis. An entry is written before the first record and
-  removed after the last, so no record is ever without one.
+* `user_stats:versions`, a hash: version -> JSON `{"state", "buckets", "rows", "since"}`, while it is
+  loading also `"loaded_rows", "server"`, for every version that has, or may have, records in Redis. An
+  entry is written before the first record and removed after the last, so no record is ever without one.
 * `user_stats:loading`, a string that expires: the token of the one run that loads or retires now.
 
 A version begins with a digit, so no record can take the name of one of the other three; a sync's
@@ -35,12 +35,18 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionEntry:
-    """One field of `<sync>:versions`. `since` is when it was written last."""
+    """One field of `<sync>:versions`. `since` is when it was written last.
+
+    Of a version that is loading, the first `loaded_rows` records were acknowledged by the server of
+    this run id; it is for the next run alone.
+    """
 
     state: VersionState
     buckets: int
     rows: int
     since: dt.datetime
+    loaded_rows: int = 0
+    server: str = ""
 
 
 def record_prefix(sync: str, version: str) -> str:
@@ -77,6 +83,8 @@ def encode_entry(entry: VersionEntry) -> bytes:
         "rows": entry.rows,
         "since": format_time(entry.since),
     }
+    if entry.loaded_rows:
+        document |= {"loaded_rows": entry.loaded_rows, "server": entry.server}
     return json.dumps(document, separators=(",", ":")).encode()
 
 
@@ -89,6 +97,8 @@ def decode_entry(body: bytes) -> VersionEntry:
             buckets=int(document["buckets"]),
             rows=int(document["rows"]),
             since=parse_time(document["since"]),
+            loaded_rows=int(document.get("loaded_rows", 0)),
+            server=str(document.get("server", "")),
         )
     except (ValueError, TypeError, KeyError):
         raise IntegrityError(

@@ -1,12 +1,15 @@
 """Makes a verified version the one that readers see: S3's head first, then Redis'.
 
-A crash between the two leaves two complete versions; the next run, or whoever calls
-`heads.heal_redis_head`, finishes it.
+Publishing goes forward only; `roll_back_heads` is the one way to an earlier version, and a new
+generation too. A crash between the two flips leaves two complete versions; the next run, or whoever
+calls `heads.heal_redis_head`, finishes it.
 """
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
+from reverse_etl.cache.announce import require_committed, retract_names
 from reverse_etl.cache.bulk import go_on
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.heads import (
@@ -16,11 +19,14 @@ from reverse_etl.cache.heads import (
     read_store_head,
     write_store_head,
 )
-from reverse_etl.cache.versions import is_verified
-from reverse_etl.errors import ConflictError, TerminalError, TransientError
-from reverse_etl.landing.layout import manifest_name
-from reverse_etl.landing.manifest import is_tombstone
-from reverse_etl.landing.store import ObjectStore, find
+from reverse_etl.cache.versions import (
+    is_verified,
+    list_kept,
+    list_unverified,
+    renew_verified,
+)
+from reverse_etl.errors import ConflictError, NotFoundError, TerminalError, TransientError
+from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head, Manifest, Published
 
 _ATTEMPTS = 8
@@ -48,13 +54,19 @@ def pick_newest(stored: Head | None, cached: Head | None) -> Head | None:
 
 
 def build_head(
-    manifest: Manifest, *, previous: Head | None, kept: tuple[str, ...], now: dt.datetime
+    manifest: Manifest,
+    *,
+    previous: Head | None,
+    kept: tuple[str, ...],
+    now: dt.datetime,
+    unverified: tuple[str, ...] = (),
 ) -> Head:
     """The head that points at this version, after `previous`, whose blocked versions it keeps.
 
-    What `previous` calls retiring stays so, but for versions that are whole in Redis again.
+    What `previous` calls retiring stays so, but for versions that are whole in Redis again; so are
+    `unverified` ones there. A head names every version that has records in Redis.
     """
-    retiring = () if previous is None else previous.retiring
+    retiring = sorted({*unverified, *(() if previous is None else previous.retiring)})
     return Head(
         generation=(0 if previous is None else previous.generation) + 1,
         version=manifest.version,
@@ -73,6 +85,26 @@ def build_head(
         retiring=tuple(it for it in retiring if it != manifest.version and it not in kept),
         blocked=() if previous is None else previous.blocked,
     )
+
+
+def build_rollback_head(
+    to: Manifest,
+    *,
+    leaving: Head,
+    block: bool,
+    kept: tuple[str, ...],
+    now: dt.datetime,
+    unverified: tuple[str, ...] = (),
+) -> Head:
+    """The head of a rollback from `leaving`: the next generation, which points at `to`.
+
+    What is left is blocked, if `block` says so and it is the later one; `to` is blocked no longer.
+    """
+    head = build_head(to, previous=leaving, kept=kept, now=now, unverified=unverified)
+    blocked = set(leaving.blocked)
+    if block and is_superseded(leaving, to):
+        blocked.add(leaving.version)
+    return replace(head, blocked=tuple(sorted(blocked - {to.version})))
 
 
 def publish_head(
@@ -105,28 +137,98 @@ def publish_head(
             if is_superseded(newest, manifest):
                 return Published.SUPERSEDED, newest
         _require_verified(target, manifest)
-        head = build_head(manifest, previous=newest, kept=kept, now=now)
-        _require_committed(store, manifest)
+        unverified = list_unverified(target, manifest.sync)
+        head = build_head(manifest, previous=newest, kept=kept, now=now, unverified=unverified)
+        require_committed(store, manifest)
         check()
         try:
             write_store_head(store, manifest.sync, head, etag=etag)
         except ConflictError:
             continue
-        return _finish(store, target, head, sync=manifest.sync)
-    raise TransientError(
-        f"S3's head moved {_ATTEMPTS} times while version '{manifest.version}' was being published. "
-        "Run the step again when the other runs of this sync have ended."
-    )
+        if etag is None:
+            retract_names(store, manifest.sync)
+        return _finish(store, target, head, manifest=manifest, now=now)
+    raise _describe_unrest(manifest)
+
+
+def roll_back_heads(
+    store: ObjectStore,
+    target: RedisTarget,
+    *,
+    to: Manifest,
+    block: bool,
+    now: dt.datetime,
+    check: Callable[[], None] = go_on,
+) -> tuple[Published, Head]:
+    """Flip both heads to a verified version, an earlier one too; return how it ended, and the head.
+
+    With `block` the version that readers leave is not published again, if it is the later one. When
+    readers see `to` already, Redis' head is healed if it lags (`ALREADY_LIVE`): that finishes a
+    rollback that died between the flips. `check` is called before the flip and stops it by raising.
+
+    Raises `NotFoundError` when nothing was ever published, `TerminalError` when `to` was removed from
+    the store, `TransientError` when its records are not verified in Redis, when another version went
+    live meanwhile, or when the heads keep moving.
+    """
+    leaving: str | None = None
+    for _ in range(_ATTEMPTS):
+        found = read_store_head(store, to.sync)
+        stored, etag = (None, None) if found is None else found
+        newest = pick_newest(stored, read_redis_head(target, to.sync))
+        if newest is None:
+            raise NotFoundError(
+                f"Nothing of sync '{to.sync}' was ever published: there is nothing to roll back from."
+            )
+        leaving = _keep_leaving(leaving, newest, to)
+        _require_verified(target, to)
+        if stored == newest and is_live(newest, to):
+            heal_redis_head(store, target, to.sync, now=now)
+            return Published.ALREADY_LIVE, newest
+        head = build_rollback_head(
+            to,
+            leaving=newest,
+            block=block,
+            kept=list_kept(target, to.sync, beside=to.version),
+            now=now,
+            unverified=list_unverified(target, to.sync),
+        )
+        require_committed(store, to)
+        check()
+        try:
+            write_store_head(store, to.sync, head, etag=etag)
+        except ConflictError:
+            continue
+        return _finish(store, target, head, manifest=to, now=now)
+    raise _describe_unrest(to)
+
+
+def _keep_leaving(leaving: str | None, newest: Head, to: Manifest) -> str:
+    """The version that readers leave; `TransientError` when it is another than a moment ago.
+
+    Nobody has looked at that one: it is not for a repetition to leave, and to block, it too.
+    """
+    if leaving is not None and newest.version not in (leaving, to.version):
+        raise TransientError(
+            f"Version '{newest.version}' was made live while readers were to be rolled back from "
+            f"'{leaving}'. Nothing was changed. See which version is right, and roll back again."
+        )
+    return newest.version
 
 
 def _finish(
-    store: ObjectStore, target: RedisTarget, head: Head, *, sync: str
+    store: ObjectStore, target: RedisTarget, head: Head, *, manifest: Manifest, now: dt.datetime
 ) -> tuple[Published, Head]:
     """The second flip. S3's head is ours by now; somebody who moved it on since then has won."""
-    if advance_redis_head(target, sync, head):
+    sync = manifest.sync
+    # Who retires the version looks at S3's head after saying so in Redis: one of the two gives way.
+    is_whole = renew_verified(target, sync, head.version, now=now)
+    if is_whole and advance_redis_head(target, sync, head):
         return Published.LIVE, head
     found = read_store_head(store, sync)
-    return Published.SUPERSEDED, head if found is None else found[0]
+    newest = head if found is None else found[0]
+    if not is_whole and newest.generation <= head.generation:
+        raise _describe_unverified(target, manifest)
+    return Published.SUPERSEDED, newest
 
 
 def _rank(it: Head | Manifest) -> tuple[str, dt.datetime, str]:
@@ -136,26 +238,26 @@ def _rank(it: Head | Manifest) -> tuple[str, dt.datetime, str]:
 def _refuse_blocked(head: Head, manifest: Manifest) -> None:
     if manifest.version in head.blocked:
         raise TerminalError(
-            f"Version '{manifest.version}' is blocked: it was rolled back from, and is not promoted "
-            "again. Materialise masked again for a new version of this partition."
+            f"Version '{manifest.version}' is blocked: readers were rolled back from it, and no run "
+            "makes it live again. Mend the source and run the day again for a new version of it."
         )
+
+
+def _describe_unrest(manifest: Manifest) -> TransientError:
+    return TransientError(
+        f"S3's head moved {_ATTEMPTS} times while version '{manifest.version}' was being made live. "
+        "Run the step again when the other runs of this sync have ended."
+    )
 
 
 def _require_verified(target: RedisTarget, manifest: Manifest) -> None:
     if not is_verified(target, manifest.sync, manifest.version):
-        raise TransientError(
-            f"The records of version '{manifest.version}' are not verified in Redis at "
-            f"{target.address}: it was emptied or restarted meanwhile, or another run retired them. "
-            "Run the step again."
-        )
+        raise _describe_unverified(target, manifest)
 
 
-def _require_committed(store: ObjectStore, manifest: Manifest) -> None:
-    """A load takes its time: retention may have removed meanwhile what no head named yet."""
-    found = find(store, manifest_name(manifest.sync, manifest.version))
-    if found is None or is_tombstone(found[0]):
-        raise TerminalError(
-            f"Version '{manifest.version}' was removed from {store.location} while it was being "
-            "loaded into Redis, by retention or by hand. Nothing was published, and readers see "
-            "what they saw before. Materialise masked again, then cache."
-        )
+def _describe_unverified(target: RedisTarget, manifest: Manifest) -> TransientError:
+    return TransientError(
+        f"The records of version '{manifest.version}' are not verified in Redis at "
+        f"{target.address}: it was emptied or restarted meanwhile, or another run retired them. "
+        "Run the step again."
+    )

@@ -1,7 +1,5 @@
 """Compares a stream of replies with the expected one, byte by byte, as whole buffers. Pure."""
 
-from typing import cast
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -86,21 +84,3 @@ def expect_stored(commands: int) -> ExpectedReplies:
         pa.py_buffer(STORED_REPLY * commands),
         starts=np.arange(commands, dtype=np.int64) * len(STORED_REPLY),
     )
-
-
-def wire_buffer(column: pa.Array) -> pa.Buffer:
-    """The strings of a column, one after the other, as they go over the wire: no copy."""
-    ends = offsets(column)
-    values = cast("pa.Buffer", column.buffers()[2])  # strings always have one
-    return values.slice(int(ends[0]), int(ends[-1] - ends[0]))
-
-
-def offsets(column: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each string begins in the column's data buffer, and the end of the last."""
-    buffer = column.buffers()[1]
-    if buffer is None or len(buffer) == 0:  # Arrow may leave it out of an empty column
-        return np.zeros(1, dtype=np.int64)
-    view = memoryview(buffer)
-    wide = pa.types.is_large_string(column.type)
-    every = np.frombuffer(view, dtype=np.int64) if wide else np.frombuffer(view, dtype=np.int32)
-    return every[column.offset : column.offset + len(column) + 1].astype(np.int64)

@@ -1,75 +1,126 @@
-"""Commands and replies of Redis' wire protocol as SQL, for whole columns of records. Pure.
+"""Commands and replies of Redis' wire protocol (RESP2) for whole columns of records. Pure.
 
-Each function returns a SQL expression whose value is one command or one reply as it goes over the
-wire (RESP2). The strings of a column lie one after the other in its Arrow data buffer, so that
-buffer *is* what is sent, and what is expected back.
-
-The arguments are SQL expressions, except `prefix`, the text before each key. `lead` says of a record
-how many, itself included, share the command that begins with it; 0 of one inside a command. A record
-whose line or key is NULL gives NULL, never half a command. Everything is length-prefixed (in bytes, hence
-`strlen`): no byte of a key or a value means anything to the protocol.
+A record's part of a command or a reply is a row of pieces: the head before its key, the key, the head
+before its line, the line. A head begins with the line end of what stands before it, so the stream's first
+line end is one too many, and its last one is missing. Everything is length-prefixed: no byte of a key
+or a line means anything to the protocol.
 """
 
-from reverse_etl.sql import quote_literal
+from collections.abc import Callable, Sequence
 
-#: The reply to a successful MSET.
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from reverse_etl.cache.views import Views, join_pieces, view_column
+
+#: The reply to a successful SET or MSET.
 STORED_REPLY = b"+OK\r\n"
 
 #: The bytes of a reply to UNLINK of one key: `:0` when there was none, else `:1`.
 UNLINK_REPLY_BYTES = 4
 
-_END = "\r\n"
+_END = b"\r\n"
+_LAST_END = view_column(pa.array([_END], pa.binary()))
+
+# Up to here a table with a place for every length costs less than to sort them.
+_COUNTED_LENGTH = 1 << 16
+
+Lengths = npt.NDArray[np.int64]
 
 
-def mset_command(*, prefix: str, key: str, line: str, lead: str) -> str:
-    """`MSET <prefix><key> <line> ...`: the record's part of it, after the head if it leads."""
-    head = _lead("MSET", lead, words=f"2 * {lead} + 1")
-    return _guarded(key, f"concat({head}, {_bulk_key(prefix, key)}, {_bulk(line)})")
+def build_store(keys: Views, lines: Views, *, prefix: bytes, together: int | None) -> pa.Buffer:
+    """What stores every line under `prefix` and its key.
+
+    MSETs of `together` records each, the last of what is left; or, where it is None, SETs.
+    """
+    name = b"SET" if together is None else b"MSET"
+    key_heads = _build_key_heads(keys, name=name, words=2, prefix=prefix, together=together)
+    return _join([key_heads, keys, _build_heads(lines.lengths), lines])
 
 
-def mget_command(*, prefix: str, key: str, lead: str) -> str:
-    """`MGET <prefix><key> ...`: the record's part of it, after the head if it leads."""
-    head = _lead("MGET", lead, words=f"{lead} + 1")
-    return _guarded(key, f"concat({head}, {_bulk_key(prefix, key)})")
+def build_ask(keys: Views, *, prefix: bytes, together: int | None) -> pa.Buffer:
+    """What asks for every line: MGETs, or GETs."""
+    name = b"GET" if together is None else b"MGET"
+    return _join(
+        [_build_key_heads(keys, name=name, words=1, prefix=prefix, together=together), keys]
+    )
 
 
-def mget_reply(*, key: str, line: str, lead: str) -> str:
-    """What MGET answers when `line` is there; NULL where the key is, to stay beside its command."""
-    head = f"CASE WHEN {lead} > 0 THEN concat('*', {lead}, {_literal_end()}) END"
-    return _guarded(key, f"concat({head}, {_bulk(line)})")
+def build_unlink(keys: Views, *, prefix: bytes) -> pa.Buffer:
+    """An UNLINK for every key."""
+    return _join(
+        [_build_key_heads(keys, name=b"UNLINK", words=1, prefix=prefix, together=None), keys]
+    )
 
 
-def unlink_command(*, prefix: str, key: str) -> str:
-    """`UNLINK <prefix><key>`."""
-    return _command_of_key("UNLINK", prefix=prefix, key=key)
+def build_found(lines: Views, *, together: int | None) -> tuple[pa.Buffer, Lengths]:
+    """What is answered when every line is there, and where in it the replies begin."""
+    heads = _build_heads(lines.lengths)
+    if together is not None:
+        heads = _lead(heads, lines.lengths, lambda count: b"*%d" % count, together=together)
+    ends = np.cumsum(heads.lengths + lines.lengths)
+    starts = np.concatenate((np.zeros(1, dtype=np.int64), ends))[: len(lines) : together]
+    return _join([heads, lines]), starts
 
 
-def _command_of_key(name: str, *, prefix: str, key: str) -> str:
-    head = quote_literal(f"*2{_END}${len(name)}{_END}{name}{_END}")
-    return _guarded(key, f"concat({head}, {_bulk_key(prefix, key)})")
+def count_commands(rows: int, *, together: int | None) -> int:
+    """How many commands so many records make, and so how many replies."""
+    return -(-rows // (together or 1))
 
 
-def _lead(name: str, lead: str, *, words: str) -> str:
-    """The head of a command where one begins. concat takes the NULL elsewhere for an empty text."""
-    after = quote_literal(f"{_END}${len(name)}{_END}{name}{_END}")
-    return f"CASE WHEN {lead} > 0 THEN concat('*', {words}, {after}) END"
+def _build_key_heads(
+    keys: Views, *, name: bytes, words: int, prefix: bytes, together: int | None
+) -> Views:
+    """What stands before each key: now and then the head of a command; its length; the prefix."""
+    lengths = keys.lengths + len(prefix)
+
+    def head(count: int) -> bytes:
+        return b"*%d\r\n$%d\r\n%b" % (count * words + 1, len(name), name)
+
+    heads = _build_heads(lengths, after=prefix)
+    return _lead(heads, lengths, head, together=together or 1, after=prefix)
 
 
-def _bulk_key(prefix: str, key: str) -> str:
-    """`<prefix><key>` as a bulk string, as arguments of concat."""
-    length = len(prefix.encode())
-    return f"'$', strlen({key}) + {length}, {quote_literal(_END + prefix)}, {key}, {_literal_end()}"
+def _lead(
+    heads: Views,
+    lengths: Lengths,
+    build: Callable[[int], bytes],
+    *,
+    together: int,
+    after: bytes = b"",
+) -> Views:
+    """The heads, with what `build` makes of a number of records before every so many of them."""
+    whole = len(heads) // together * together
+    for places, count in (
+        (slice(0, whole, together), together),
+        (slice(whole, None, together), len(heads) - whole),
+    ):
+        if len(lengths[places]):
+            before = _END + build(count)
+            heads = heads.replace(places, _build_heads(lengths[places], before=before, after=after))
+    return heads
 
 
-def _bulk(text: str) -> str:
-    """A bulk string, as arguments of concat."""
-    return f"'$', strlen({text}), {_literal_end()}, {text}, {_literal_end()}"
+def _build_heads(lengths: Lengths, *, before: bytes = b"", after: bytes = b"") -> Views:
+    """`before`, a line end, `$`, each length, a line end, `after`: each different one is made once."""
+    distinct, places = _number(lengths)
+    texts = [b"%b\r\n$%d\r\n%b" % (before, length, after) for length in distinct.tolist()]
+    return view_column(pa.array(texts, pa.binary_view())).take(places)
 
 
-def _literal_end() -> str:
-    return quote_literal(_END)
+def _number(lengths: Lengths) -> tuple[Lengths, npt.NDArray[np.intp]]:
+    """The different lengths, and which of them each is."""
+    if len(lengths) == 0 or int(lengths.max()) > _COUNTED_LENGTH:
+        return np.unique(lengths, return_inverse=True)
+    distinct = np.flatnonzero(np.bincount(lengths))
+    numbers = np.empty(int(distinct[-1]) + 1, dtype=np.intp)
+    numbers[distinct] = np.arange(len(distinct))
+    return distinct, numbers[lengths]
 
 
-def _guarded(key: str, command: str) -> str:
-    # concat takes NULL for an empty text; without this a record without a key would shift the rest.
-    return f"CASE WHEN {key} IS NOT NULL THEN {command} END"
+def _join(columns: Sequence[Views]) -> pa.Buffer:
+    """The pieces in order, as they go over the wire."""
+    if len(columns[0]) == 0:
+        return pa.py_buffer(b"")
+    return join_pieces(columns, end=_LAST_END).slice(len(_END))

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from reverse_etl.cache.bulk import Bulk, Tally, Worker, pace, select_from_lines
-from reverse_etl.cache.faults import map_code, parse_code
+from reverse_etl.cache.announce import retract_names
+from reverse_etl.cache.bulk import Bulk, Tally, Worker
 from reverse_etl.cache.heads import amend_heads, read_redis_head, read_store_head
 from reverse_etl.cache.layout import VersionEntry, VersionState, record_prefix, versions_key
-from reverse_etl.cache.replies import UnlinkReplies, wire_buffer
-from reverse_etl.cache.resp import unlink_command
+from reverse_etl.cache.pace import pace
+from reverse_etl.cache.unlink import Unlink
 from reverse_etl.cache.versions import (
     forget_version,
     is_verified,
@@ -49,11 +49,13 @@ def plan_retiring(
     loading: str,
     keep_versions: int,
     retiring: Collection[str] = (),
+    blocked: Collection[str] = (),
 ) -> RetirePlan:
     """What to retire so that `loading` may lie in Redis as one of `keep_versions`. Pure.
 
     First what dead runs left behind (half loaded, half retired, or `retiring` by S3's head), always;
-    then the oldest verified versions that are not live, as many as needed.
+    then, as many as needed, verified versions that are not live: `blocked` ones, which nobody goes
+    back to, and then the oldest.
     """
     others = {version: entry for version, entry in entries.items() if version != loading}
     verified = sorted(
@@ -64,6 +66,7 @@ def plan_retiring(
     dead = sorted(v for v in others if v not in verified and v not in live)
     surplus = max(0, len(others) - len(dead) - (keep_versions - 1))
     retirable = [version for version in verified if version not in live]
+    retirable.sort(key=lambda version: version not in blocked)
     return RetirePlan(versions=(*dead, *retirable[:surplus]), makes_room=surplus <= len(retirable))
 
 
@@ -98,6 +101,7 @@ class Retirement:
             loading=loading,
             keep_versions=keep_versions,
             retiring=retiring,
+            blocked=() if stored is None else stored.blocked,
         )
         if not plan.makes_room:
             raise TerminalError(
@@ -114,7 +118,10 @@ class Retirement:
         """Take one version that is not live out of Redis; begun or done before, it is finished."""
         target = self.bulk.target
         self._begin_retiring(sync, version)
+        was_whole = is_verified(target, sync, version)
         mark_retiring(target, sync, version, now=self.bulk.clock())
+        if was_whole:
+            self._refuse_live(sync, version)
         self._wait_out_grace(sync)
         self.bulk.check()
         try:
@@ -132,6 +139,8 @@ class Retirement:
         self.bulk.check()
         forget_version(target, sync, version)
         self._end_retiring(sync)
+        if read_store_head(self.store, sync) is None:
+            retract_names(self.store, sync, version=version)
 
     def _read_heads(self, sync: str) -> tuple[Head | None, Head | None]:
         found = read_store_head(self.store, sync)
@@ -145,10 +154,7 @@ class Retirement:
 
         def amend(head: Head) -> Head:
             if head.version == version and is_verified(self.bulk.target, sync, version):
-                raise TransientError(
-                    f"Version '{version}' was made live while it was to be retired from Redis. "
-                    "Run the step again."
-                )
+                raise _describe_live(version)
             # A version that was not kept either, of a load that died, needs its objects just as much.
             return replace(
                 head,
@@ -157,6 +163,14 @@ class Retirement:
             )
 
         amend_heads(self.store, self.bulk.target, sync, amend=amend)
+
+    def _refuse_live(self, sync: str, version: str) -> None:
+        """`TransientError` when the version was made live just before Redis said that it is retiring.
+
+        Whoever makes it live looks there once more after S3's head has moved: one of the two gives way.
+        """
+        if any(head is not None and head.version == version for head in self._read_heads(sync)):
+            raise _describe_live(version)
 
     def _end_retiring(self, sync: str) -> None:
         """Take out of `retiring` what has no records in Redis any more, however it came to that."""
@@ -182,19 +196,11 @@ class Retirement:
 
     def _unlink_records(self, manifest: Manifest) -> None:
         prefix = record_prefix(manifest.sync, manifest.version)
-        command = unlink_command(prefix=prefix, key="record_key")
 
         def unlink(group: RecordGroup, worker: Worker) -> Tally:
-            table = select_from_lines(
-                worker.engine, group, key_column=manifest.key, columns=f"{command} AS command"
-            )
-            replies = UnlinkReplies(table.num_rows)
-            commands = memoryview(wire_buffer(table.column("command").combine_chunks()))
-            worker.channel.exchange(commands, reply_bytes=len(replies), accept=replies.accept)
-            if replies.error_reply is not None:
-                code = parse_code(worker.channel.read_line(replies.error_reply))
-                raise map_code(code, address=self.bulk.target.address)
-            return Tally(rows=len(group.lines), bytes=group.bytes)
+            wire = worker.build_wire(group, prefix=prefix, key_column=manifest.key)
+            worker.link.perform(wire, Unlink())
+            return Tally(rows=wire.rows, bytes=group.bytes)
 
         groups = pace(self.groups_of(manifest), rows_per_second=self.keys_per_second)
         self.bulk.run(groups, stage="retire", rows_total=manifest.rows, work=unlink)
@@ -212,6 +218,12 @@ def _pick_live(
     if stored is not None and entry is not None and entry.state is VersionState.VERIFIED:
         live.add(stored.version)
     return live
+
+
+def _describe_live(version: str) -> TransientError:
+    return TransientError(
+        f"Version '{version}' was made live while it was to be retired from Redis. Run the step again."
+    )
 
 
 def _name(head: Head | None) -> str:

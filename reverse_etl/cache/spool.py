@@ -21,9 +21,11 @@ class SpooledGroup:
     """One group: how many records, where what asks for it lies, and what the answer must be.
 
     The last command asks for `ending`, so that the end of the answer is known however long it is.
-    `digest` is the SHA-256 of the whole answer, `ending` included.
+    `digest` is the SHA-256 of the whole answer, `ending` included. In a cluster all of them lay on the
+    node that held `slot`.
     """
 
+    slot: int | None
     rows: int
     record_bytes: int
     at: int
@@ -54,8 +56,9 @@ class Spool:
         ping = pa.py_buffer(b"*2\r\n$4\r\nPING\r\n" + ending)
         at, size = self._file.append([wire.ask, ping])
         group = SpooledGroup(
+            slot=wire.find_slot(),
             rows=wire.rows,
-            record_bytes=wire.bytes,
+            record_bytes=wire.line_bytes,
             at=at,
             ask_bytes=size,
             ending=ending,

@@ -1,21 +1,26 @@
 """Reads every record of a version back from Redis and compares every byte with what it must be."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from itertools import islice
+
+import redis
 
 from reverse_etl.cache.bulk import Bulk, Tally, Worker, check_count
+from reverse_etl.cache.channel import Channel
 from reverse_etl.cache.connection import RedisTarget
-from reverse_etl.cache.faults import map_code, parse_code
+from reverse_etl.cache.faults import parse_code
 from reverse_etl.cache.layout import record_prefix
+from reverse_etl.cache.link import ReplyError
+from reverse_etl.cache.pace import Pacer, pace
+from reverse_etl.cache.resume import forget_loaded, is_another_server
 from reverse_etl.cache.spool import Spool, SpooledGroup
 from reverse_etl.cache.versions import mark_verified
-from reverse_etl.cache.wire import Wire, build_wire, parse_arrays
-from reverse_etl.errors import IntegrityError
+from reverse_etl.cache.wire import Record, Wire
+from reverse_etl.errors import IntegrityError, TransientError
 from reverse_etl.model import Manifest, RecordGroup
 
-_RECOUNTED_AT_ONCE = 500
+_COMPARED_AT_ONCE = 500
 _ERROR = ord("-")
 
 
@@ -73,35 +78,61 @@ def verify_spooled(
 ) -> VerifyReceipt:
     """The same for a version that was just loaded, by the digests that were taken then.
 
-    `groups` reads the records again; it is called to count what differs, when something does.
+    `groups` reads the records again; it is called to count what differs, when something does. In a
+    cluster it is called, too, when slots went to other nodes meanwhile: then records are compared where
+    they are now.
     """
 
     def verify(group: SpooledGroup, worker: Worker) -> Tally:
         heard = _Heard()
         commands = memoryview(spool.ask(group))
-        whole = worker.channel.exchange_until(commands, ending=group.ending, accept=heard.accept)
+        channel = worker.link.channel_of(group.slot)
+        whole = channel.exchange_until(commands, ending=group.ending, accept=heard.accept)
         if not whole or heard.digest != group.digest:
             raise _DiffersError
         return Tally(rows=group.rows, bytes=group.record_bytes)
 
     try:
-        total, seconds = bulk.run(spool, stage="verify", rows_total=manifest.rows, work=verify)
+        total, seconds = bulk.run(
+            _pace_spool(spool, bulk), stage="verify", rows_total=manifest.rows, work=verify
+        )
     except _DiffersError:
-        _compare_all(groups(), manifest=manifest, bulk=bulk)
-        raise _describe_passing(manifest, bulk.target) from None
+        total, seconds = _compare_all(groups(), manifest=manifest, bulk=bulk)
+        if not bulk.target.is_cluster:
+            raise _describe_passing(manifest, bulk.target) from None
+    except TransientError:
+        if not bulk.target.is_cluster:
+            raise
+        total, seconds = _compare_all(groups(), manifest=manifest, bulk=bulk)
     return _conclude(total, seconds, manifest, bulk)
+
+
+def _pace_spool(spool: Spool, bulk: Bulk) -> Generator[SpooledGroup]:
+    pacer = Pacer(bulk.records_per_second)
+    for group in spool:
+        pacer.hold(group.rows)
+        yield group
 
 
 def _compare_all(
     groups: Iterable[RecordGroup], *, manifest: Manifest, bulk: Bulk
 ) -> tuple[Tally, float]:
     prefix = record_prefix(manifest.sync, manifest.version)
+    comparison = _Comparison(manifest, bulk.target)
 
     def compare(group: RecordGroup, worker: Worker) -> Tally:
-        wire = build_wire(worker.engine, group, prefix=prefix, key_column=manifest.key)
-        return _compare(wire, worker, manifest=manifest, target=bulk.target)
+        wire = worker.build_wire(group, prefix=prefix, key_column=manifest.key)
+        worker.link.perform(wire, comparison)
+        return Tally(rows=wire.rows, bytes=wire.line_bytes)
 
-    return bulk.run(groups, stage="verify", rows_total=manifest.rows, work=compare)
+    paced = pace(groups, rows_per_second=bulk.records_per_second)
+    try:
+        return bulk.run(paced, stage="verify", rows_total=manifest.rows, work=compare)
+    except IntegrityError:
+        if is_another_server(manifest, bulk):
+            raise _describe_loss(manifest, bulk.target) from None
+        forget_loaded(manifest, bulk)
+        raise
 
 
 def _conclude(total: Tally, seconds: float, manifest: Manifest, bulk: Bulk) -> VerifyReceipt:
@@ -111,40 +142,63 @@ def _conclude(total: Tally, seconds: float, manifest: Manifest, bulk: Bulk) -> V
     return VerifyReceipt(rows=total.rows, bytes=total.bytes, seconds=seconds)
 
 
-def _compare(wire: Wire, worker: Worker, *, manifest: Manifest, target: RedisTarget) -> Tally:
-    expected = wire.expect_found()
-    commands = memoryview(wire.ask)
-    if worker.channel.exchange(commands, reply_bytes=len(expected), accept=expected.accept):
-        return Tally(rows=wire.rows, bytes=wire.bytes)
-    if expected.error_reply is not None:
-        code = parse_code(worker.channel.read_line(expected.error_reply))
-        raise map_code(code, address=target.address)
-    raise _describe_differences(wire, manifest=manifest, target=target)
+class _Comparison:
+    """Asks for records and compares the answer, byte for byte, with what it must be."""
+
+    def __init__(self, manifest: Manifest, target: RedisTarget) -> None:
+        self._manifest = manifest
+        self._target = target
+
+    def perform(self, wire: Wire, channel: Channel) -> None:
+        """`IntegrityError`, with counts, when there is a difference."""
+        expected = wire.expect_found()
+        if channel.exchange(
+            memoryview(wire.ask), reply_bytes=len(expected), accept=expected.accept
+        ):
+            return
+        if expected.error_reply is not None:
+            raise ReplyError(parse_code(channel.read_line(expected.error_reply)))
+        with self._target.commands() as client:
+            self._count(wire, client)
+        raise _describe_passing(self._manifest, self._target)
+
+    def perform_singly(self, wire: Wire, client: redis.Redis) -> None:
+        """The same through redis-py."""
+        self._count(wire, client)
+
+    def _count(self, wire: Wire, client: redis.Redis) -> None:
+        missing, different = count_differences(wire, client)
+        if missing + different:
+            counts = f"{missing} are missing and {different} differ"
+            text = f"of {wire.rows} records read together, {counts}"
+            raise _describe(text, self._manifest, self._target)
 
 
-def _describe_differences(wire: Wire, *, manifest: Manifest, target: RedisTarget) -> IntegrityError:
-    """The error for a group that was not read back as it should be, with counts."""
-    asked = (key for command in parse_arrays(wire.ask.to_pybytes()) for key in command[1:])
-    wanted = (line for reply in parse_arrays(wire.found.to_pybytes()) for line in reply)
-    pairs = zip(asked, wanted, strict=True)
+def count_differences(wire: Wire, client: redis.Redis) -> tuple[int, int]:
+    """How many records are missing and how many differ, looked at one by one; no bulk work."""
     missing = different = 0
-    while some := list(islice(pairs, _RECOUNTED_AT_ONCE)):
-        found = _read_values(target, [key for key, _ in some])
+    for records in wire.list_records(at_once=_COMPARED_AT_ONCE):
+        found = _read_values(client, records)
         missing += found.count(None)
         different += sum(
             value is not None and value != line
-            for value, (_, line) in zip(found, some, strict=True)
+            for value, (_, line) in zip(found, records, strict=True)
         )
-    if missing + different == 0:
-        return _describe_passing(manifest, target)
-    counts = f"{missing} are missing and {different} differ"
-    return _describe(f"of {wire.rows} records read together, {counts}", manifest, target)
+    return missing, different
 
 
 def _describe_passing(manifest: Manifest, target: RedisTarget) -> IntegrityError:
     """The error for a difference that is gone when it is looked at closely."""
     counts = "at least one record was missing or differed at first, and none a moment later"
     return _describe(counts, manifest, target)
+
+
+def _describe_loss(manifest: Manifest, target: RedisTarget) -> TransientError:
+    return TransientError(
+        f"Redis at {target.address} lost records of version '{manifest.version}': a server restarted, or "
+        "its replica took over before it had all of them. Nothing went live; run the step again, and all "
+        "records are sent again."
+    )
 
 
 def _describe(counts: str, manifest: Manifest, target: RedisTarget) -> IntegrityError:
@@ -155,13 +209,12 @@ def _describe(counts: str, manifest: Manifest, target: RedisTarget) -> Integrity
     )
 
 
-def _read_values(target: RedisTarget, keys: list[bytes]) -> list[object]:
+def _read_values(client: redis.Redis, records: list[Record]) -> list[object]:
     """The values of these keys, None where there is none: record by record, only to count.
 
     Where something else than a string lies, an error is in the value's place.
     """
-    with target.commands() as client:
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        return list(pipeline.execute(raise_on_error=False))
+    pipeline = client.pipeline(transaction=False)
+    for key, _ in records:
+        pipeline.get(key)
+    return list(pipeline.execute(raise_on_error=False))

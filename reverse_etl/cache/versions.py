@@ -35,16 +35,53 @@ def list_kept(target: RedisTarget, sync: str, *, beside: str) -> tuple[str, ...]
     )
 
 
+def list_unverified(target: RedisTarget, sync: str) -> tuple[str, ...]:
+    """The versions of which some records may be there, and some may not, oldest first."""
+    return tuple(
+        version
+        for version, entry in list_versions(target, sync).items()
+        if entry.state is not VersionState.VERIFIED
+    )
+
+
 def is_verified(target: RedisTarget, sync: str, version: str) -> bool:
     """Whether every record of the version was read back from Redis, and none was retired since."""
     entry = list_versions(target, sync).get(version)
     return entry is not None and entry.state is VersionState.VERIFIED
 
 
-def register_version(target: RedisTarget, manifest: Manifest, *, now: dt.datetime) -> None:
-    """Name a version as loading, before its first record is written."""
+def register_version(
+    target: RedisTarget, manifest: Manifest, *, now: dt.datetime, server: str | None = None
+) -> int:
+    """Name a version as loading, before its first record is written.
+
+    Returns how many of its first records an earlier load has written to the server of this run id.
+    """
     loading = _build_entry(manifest, VersionState.LOADING, now)
-    _change_entry(target, manifest.sync, manifest.version, lambda _: loading)
+    loaded_rows = 0
+
+    def decide(found: VersionEntry | None) -> VersionEntry:
+        nonlocal loaded_rows
+        goes_on = found is not None and found.state is VersionState.LOADING
+        if found is None or not goes_on or server is None or found.server != server:
+            loaded_rows = 0
+            return loading
+        loaded_rows = min(found.loaded_rows, manifest.rows)
+        return replace(loading, loaded_rows=loaded_rows, server=server)
+
+    _change_entry(target, manifest.sync, manifest.version, decide)
+    return loaded_rows
+
+
+def note_loaded(target: RedisTarget, manifest: Manifest, *, rows: int, server: str) -> None:
+    """Say how many of the first records of a version that is loading are there; 0: none for sure."""
+
+    def decide(found: VersionEntry | None) -> VersionEntry | None:
+        if found is None or found.state is not VersionState.LOADING:
+            return None
+        return replace(found, loaded_rows=rows, server=server)
+
+    _change_entry(target, manifest.sync, manifest.version, decide)
 
 
 def restore_registration(target: RedisTarget, manifest: Manifest, *, now: dt.datetime) -> None:
@@ -91,7 +128,9 @@ def mark_retiring(target: RedisTarget, sync: str, version: str, *, now: dt.datet
     """Say that records may be gone from now on."""
 
     def decide(found: VersionEntry | None) -> VersionEntry | None:
-        return None if found is None else replace(found, state=VersionState.RETIRING, since=now)
+        if found is None:
+            return None
+        return replace(found, state=VersionState.RETIRING, since=now, loaded_rows=0, server="")
 
     _change_entry(target, sync, version, decide)
 

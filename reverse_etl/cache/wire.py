@@ -1,17 +1,17 @@
-"""A group of records as it goes over the wire: what stores it, what asks for it, what must come back.
-
-Several records share a command (MSET, MGET): a server spends as long on a command as on a record.
-"""
+"""A group of records as it goes over the wire: what stores it, what asks for it, what must come back."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from reverse_etl.cache.bulk import select_from_lines
-from reverse_etl.cache.replies import ExpectedReplies, offsets, wire_buffer
-from reverse_etl.cache.resp import mget_command, mget_reply, mset_command
+from reverse_etl.cache import resp
+from reverse_etl.cache.keys import find_keys
+from reverse_etl.cache.replies import ExpectedReplies, expect_stored
+from reverse_etl.cache.slots import compute_slots
+from reverse_etl.cache.views import Views, view_column
 from reverse_etl.engine import Engine
 from reverse_etl.model import RecordGroup
 
@@ -20,79 +20,91 @@ _RECORDS_PER_COMMAND = 64
 # A command is held whole by the server before it is run.
 _COMMAND_BYTES = 1 << 20
 
+#: A Redis key and its line.
+Record = tuple[bytes, bytes]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Wire:
-    """The bytes of one group. `starts` are the offsets in `found` at which a command's reply begins."""
+    """Records with their keys, as views into memory; what goes over the wire is built when asked for.
 
-    rows: int
-    bytes: int
-    commands: int
-    store: pa.Buffer
-    ask: pa.Buffer
-    found: pa.Buffer
-    starts: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    `prefix` stands before each key in Redis. `together` of them share a command, because a server
+    spends as long on a command as on a record; None: none do, as their keys' slots differ.
+    """
+
+    keys: Views
+    lines: Views
+    prefix: bytes
+    together: int | None
 
     def __repr__(self) -> str:
-        return f"Wire(rows={self.rows}, bytes={self.bytes})"
+        return f"Wire(rows={self.rows})"
+
+    @property
+    def rows(self) -> int:
+        """How many records."""
+        return len(self.lines)
+
+    @property
+    def line_bytes(self) -> int:
+        """Of the lines."""
+        return int(self.lines.lengths.sum())
+
+    @property
+    def store(self) -> pa.Buffer:
+        """The commands that store them."""
+        return resp.build_store(self.keys, self.lines, prefix=self.prefix, together=self.together)
+
+    @property
+    def ask(self) -> pa.Buffer:
+        """The commands that ask for them."""
+        return resp.build_ask(self.keys, prefix=self.prefix, together=self.together)
+
+    @property
+    def found(self) -> pa.Buffer:
+        """The replies to those when every record is there as it must be."""
+        return resp.build_found(self.lines, together=self.together)[0]
+
+    @property
+    def unlink(self) -> pa.Buffer:
+        """The commands that remove them, one for each."""
+        return resp.build_unlink(self.keys, prefix=self.prefix)
+
+    def expect_stored(self) -> ExpectedReplies:
+        """The replies to `store` when all commands succeed."""
+        return expect_stored(resp.count_commands(self.rows, together=self.together))
 
     def expect_found(self) -> ExpectedReplies:
-        """The replies to `ask` when every record is there as it must be."""
-        return ExpectedReplies(self.found, starts=self.starts)
+        """`found`, to compare with."""
+        found, starts = resp.build_found(self.lines, together=self.together)
+        return ExpectedReplies(found, starts=starts)
+
+    def find_slot(self) -> int | None:
+        """The slot of the first record, in a cluster."""
+        if self.together is not None or self.rows == 0:
+            return None
+        return int(compute_slots(self.keys.take(np.zeros(1, np.intp)), prefix=self.prefix)[0])
+
+    def take(self, places: npt.NDArray[np.intp]) -> "Wire":
+        """The records at these places, in this order."""
+        return replace(self, keys=self.keys.take(places), lines=self.lines.take(places))
+
+    def list_records(self, *, at_once: int) -> Iterator[list[Record]]:
+        """Redis keys and lines one by one, some at a time: to look closely, never in bulk."""
+        for start in range(0, self.rows, at_once):
+            some = self.take(np.arange(start, min(start + at_once, self.rows)))
+            pairs = zip(some.keys.to_pylist(), some.lines.to_pylist(), strict=True)
+            yield [(self.prefix + key, line) for key, line in pairs]
 
 
-def build_wire(engine: Engine, group: RecordGroup, *, prefix: str, key_column: str) -> Wire:
-    """The group's records under `prefix`; `IntegrityError` when one has no key."""
-    leads = _lead_commands(len(group.lines), group.bytes)
-    table = select_from_lines(
-        engine,
-        group,
-        key_column=key_column,
-        leads=pa.array(leads),
-        columns=(
-            f"{mset_command(prefix=prefix, key='record_key', line='line', lead='lead')} AS store, "
-            f"{mget_command(prefix=prefix, key='record_key', lead='lead')} AS ask, "
-            f"{mget_reply(key='record_key', line='line', lead='lead')} AS found"
-        ),
-    )
-    found = table.column("found").combine_chunks()
-    begins = offsets(found)
-    return Wire(
-        rows=len(group.lines),
-        bytes=group.bytes,
-        commands=int(np.count_nonzero(leads)),
-        store=wire_buffer(table.column("store").combine_chunks()),
-        ask=wire_buffer(table.column("ask").combine_chunks()),
-        found=wire_buffer(found),
-        starts=begins[:-1][leads > 0] - begins[:1],
-    )
-
-
-def parse_arrays(stream: bytes) -> Iterator[list[bytes]]:
-    """The arrays of bulk strings in a stream of ours, one by one: to look closer after a difference."""
-    at = 0
-    while at < len(stream):
-        count, at = _parse_number(stream, at)
-        items = []
-        for _ in range(count):
-            size, at = _parse_number(stream, at)
-            items.append(stream[at : at + size])
-            at += size + 2
-        yield items
-
-
-def _parse_number(stream: bytes, at: int) -> tuple[int, int]:
-    """The number of the header line at `at` (after its sign), and where the next line begins."""
-    end = stream.index(b"\r\n", at)
-    return int(stream[at + 1 : end]), end + 2
-
-
-def _lead_commands(rows: int, size_bytes: int) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
-    """For each record how many share the command that begins with it; 0 inside a command."""
-    mean_bytes = max(1, size_bytes // max(1, rows))
+def build_wire(
+    engine: Engine, group: RecordGroup, *, prefix: str, key_column: str, in_cluster: bool = False
+) -> Wire:
+    """The group's records under `prefix`, in order; `IntegrityError` when one has no key."""
+    lines = view_column(group.lines)
+    keys = find_keys(engine, group.lines, key_column=key_column)
+    mean_bytes = max(1, int(lines.lengths.sum()) // max(1, len(lines)))
     together = max(1, min(_RECORDS_PER_COMMAND, _COMMAND_BYTES // mean_bytes))
-    leads = np.zeros(rows, dtype=np.int32)
-    leads[::together] = together
-    if rows % together:
-        leads[rows - rows % together] = rows % together
-    return leads
+    return Wire(
+        keys=keys, lines=lines, prefix=prefix.encode(), together=None if in_cluster else together
+    )

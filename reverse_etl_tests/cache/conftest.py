@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,7 +12,9 @@ from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.engine import open_engine
 from reverse_etl.landing.store import MemoryStore
+from reverse_etl_tests.cache.cluster import RedisCluster
 from reverse_etl_tests.cache.scenes import Cache, Publisher
+from reverse_etl_tests.cache.tls import write_certificate
 
 AsUser = Callable[..., RedisTarget]
 
@@ -63,3 +66,24 @@ def publisher(store: MemoryStore, target: RedisTarget) -> Publisher:
 def cache(store: MemoryStore, bulk: Bulk) -> Cache:
     """Nothing is in it yet."""
     return Cache(store, bulk)
+
+
+@pytest.fixture(scope="session")
+def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Three primaries with a replica each, for the whole session."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cluster(session_cluster: RedisCluster) -> RedisCluster:
+    """The same, empty."""
+    session_cluster.wait_until_whole()
+    session_cluster.empty()
+    return session_cluster
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a TLS server on 127.0.0.1 shows, and who vouches for it."""
+    return write_certificate(tmp_path_factory.mktemp("tls") / "server.pem")

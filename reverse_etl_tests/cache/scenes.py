@@ -5,6 +5,7 @@ import datetime as dt
 
 import redis
 
+from reverse_etl.cache.announce import announce_version
 from reverse_etl.cache.bulk import Bulk
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.heads import read_redis_head, read_store_head
@@ -57,6 +58,7 @@ class Cache:
     def load(self, version: str) -> Manifest:
         manifest = build_manifest(LINES, version=version)
         self.store.put(manifest_name(SYNC, version), encode_manifest(manifest))
+        announce_version(self.store, self.bulk.target, manifest, now=NOW)
         load_records(build_groups(LINES), manifest=manifest, bulk=self.bulk)
         return manifest
 

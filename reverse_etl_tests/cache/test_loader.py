@@ -1,7 +1,6 @@
 """Loading: every record under its own key, byte for byte, or an error that says what to do."""
 
 import dataclasses
-import time
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reverse_etl.cache.bulk import Bulk, pace
+from reverse_etl.cache.bulk import Bulk
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import VersionState, record_key
 from reverse_etl.cache.loader import load_records
@@ -139,14 +138,3 @@ def test_loading_twice_leaves_the_same(bulk: Bulk, raw: redis.Redis) -> None:
     load_records(build_groups(lines), manifest=manifest, bulk=bulk)
 
     assert raw.dbsize() == 100 + 1
-
-
-def test_pace_holds_groups_back() -> None:
-    """At 10,000 records a second, 3,000 records before the last group take 0.3 s."""
-    groups = list(build_groups(build_lines(4000)))
-    begun = time.monotonic()
-
-    paced = list(pace(groups, rows_per_second=10_000))
-
-    assert [group.bytes for group in paced] == [group.bytes for group in groups]
-    assert 0.25 < time.monotonic() - begun < 2

@@ -33,6 +33,7 @@ from reverse_etl_tests.cache.builders import (
     build_manifest,
 )
 from reverse_etl_tests.cache.conftest import AsUser
+from reverse_etl_tests.cache.cutting import cutting
 
 pytestmark = pytest.mark.contract
 
@@ -213,6 +214,70 @@ def test_refused_store_names_its_code_only(bulk: Bulk, as_user: AsUser) -> None:
             build_groups(lines),
             manifest=build_manifest(lines),
             bulk=dataclasses.replace(bulk, target=target),
+        )
+
+    assert CANARY not in str(raised.value)
+
+
+def test_evicting_server_is_found_out() -> None:
+    """A server that drops records to make room acknowledges them all; verification misses them."""
+    lines = build_lines(40_000, value_bytes=500)
+    manifest = build_manifest(lines)
+    evicting = ("--maxmemory", str(MAXMEMORY_BYTES), "--maxmemory-policy", "allkeys-random")
+    with (
+        RedisServer(options=evicting) as server,
+        RedisTarget(server.url) as target,
+        redis.Redis.from_url(server.url) as raw,
+        open_bulk(target) as bulk,
+    ):
+        load_records(build_groups(lines), manifest=manifest, bulk=bulk)
+        assert raw.info("stats")["evicted_keys"] > 0
+
+        with pytest.raises(IntegrityError, match="an eviction policy") as raised:
+            verify_records(build_groups(lines), manifest=manifest, bulk=bulk)
+
+        states = [entry.state for entry in list_versions(target, SYNC).values()]
+        assert VersionState.VERIFIED not in states
+
+    assert CANARY not in str(raised.value)
+
+
+def test_something_else_in_place_of_the_list_is_told(bulk: Bulk, raw: redis.Redis) -> None:
+    """Another application's value under the name of our list of versions: nothing is written at all."""
+    raw.set(f"{SYNC}:versions", CANARY)
+    lines = build_lines(10)
+
+    with pytest.raises(TerminalError, match="WRONGTYPE") as raised:
+        load_records(build_groups(lines), manifest=build_manifest(lines), bulk=bulk)
+
+    assert CANARY not in str(raised.value)
+    assert raw.dbsize() == 1
+
+
+def test_something_else_under_a_record_is_written_over(bulk: Bulk, raw: redis.Redis) -> None:
+    """What lies under a record's name is ours to replace."""
+    lines = build_lines(10)
+    raw.lpush(f"{SYNC}:{VERSION}:{CANARY}-3", "list")
+
+    load_records(build_groups(lines), manifest=build_manifest(lines), bulk=bulk)
+
+    assert verify_records(build_groups(lines), manifest=build_manifest(lines), bulk=bulk).rows == 10
+
+
+@pytest.mark.parametrize("after_bytes", [3, 40])
+def test_replies_that_are_cut_are_transient(redis_server: RedisServer, after_bytes: int) -> None:
+    """A connection that breaks between or within replies: what was acknowledged is not known."""
+    lines = build_lines(50_000)
+    with (
+        cutting(redis_server.port, after_bytes=after_bytes) as port,
+        RedisTarget(f"redis://127.0.0.1:{port}/0") as target,
+        open_bulk(target) as bulk,
+        pytest.raises(TransientError, match="hung up") as raised,
+    ):
+        load_records(
+            build_groups(lines),
+            manifest=build_manifest(lines),
+            bulk=dataclasses.replace(bulk, workers=1),
         )
 
     assert CANARY not in str(raised.value)

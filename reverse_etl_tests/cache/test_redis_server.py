@@ -38,6 +38,22 @@ def wait_until_gone(pid: int) -> bool:
 
 
 @pytest.mark.contract
+def test_dump_of_another_server_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that lies in the temporary folder is no data of ours."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        client.set("key", "value")
+        client.save()
+    (left,) = tmp_path.glob("*.rdb")
+    left.rename(tmp_path / "dump.rdb")
+
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        assert client.dbsize() == 0
+
+
+@pytest.mark.contract
 def test_server_answers_inside_and_is_gone_outside() -> None:
     """Ready when it is entered; no process is left when it is left."""
     with RedisServer() as server:

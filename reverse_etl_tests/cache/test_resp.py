@@ -1,7 +1,6 @@
 """Columns of commands and replies are what redis-py itself would send and understand."""
 
 import io
-from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +11,20 @@ from hypothesis import strategies as st
 from redis._parsers import Encoder, _RESP2Parser
 from redis.connection import Connection
 
-from reverse_etl.cache.replies import wire_buffer
-from reverse_etl.cache.resp import mget_command, mget_reply, mset_command, unlink_command
-from reverse_etl.engine import Engine, open_engine
+from reverse_etl.cache.resp import (
+    build_ask,
+    build_found,
+    build_store,
+    build_unlink,
+    count_commands,
+)
+from reverse_etl.cache.views import Views, view_column
 
 PREFIX = "user_stats:2026-11-19.01kxqt5w8b7g4m2t:"
 
 texts = st.text(max_size=40)
 records = st.lists(st.tuples(texts, texts), min_size=1, max_size=20)
+shared = st.integers(1, 5)
 NASTY = [
     ("", ""),
     ("a\r\nb", "$3\r\nSET\r\n"),
@@ -42,26 +47,13 @@ class FakeSocket(io.BytesIO):
         """Nothing here ever waits."""
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """One engine for all examples."""
-    with open_engine(memory_limit_bytes=64 << 20) as opened:
-        yield opened
+def view(texts: list[str]) -> Views:
+    return view_column(pa.array(texts, pa.string()))
 
 
-def compute(
-    engine: Engine,
-    expression: str,
-    records: Sequence[tuple[str | None, str | None]],
-    *,
-    leads: Sequence[int] | None = None,
-) -> pa.Array:
-    keys, lines = zip(*records, strict=True)
-    columns = {"k": pa.array(keys, pa.string()), "v": pa.array(lines, pa.string())}
-    table = pa.table(columns | {"l": pa.array(leads or [1] * len(records), pa.int32())})
-    engine.register("records", table)
-    column = engine.sql(f"SELECT {expression} AS wire FROM records").to_arrow_table().column(0)
-    return column.combine_chunks()
+def split(records: list[tuple[str, str]]) -> tuple[Views, Views]:
+    """Keys and lines, as columns."""
+    return view([key for key, _ in records]), view([line for _, line in records])
 
 
 def pack(commands: list[tuple[str, ...]]) -> bytes:
@@ -74,8 +66,8 @@ def pack(commands: list[tuple[str, ...]]) -> bytes:
 
 
 def parse(stream: bytes, count: int) -> list[Any]:
-    """What redis-py makes of these replies; all bytes have to be used up."""
-    parser = _RESP2Parser(1024)
+    """What redis-py would understand, and that nothing is left over."""
+    parser = _RESP2Parser(socket_read_size=65_536)
     incoming = FakeSocket(stream)
     encoder = Encoder("utf-8", "strict", decode_responses=False)
     parser.on_connect(SimpleNamespace(_sock=incoming, socket_timeout=None, encoder=encoder))
@@ -85,89 +77,95 @@ def parse(stream: bytes, count: int) -> list[Any]:
     return replies
 
 
-def lead(count: int, together: int) -> list[int]:
-    """How many records share the command that begins with each, as `build_wire` says it."""
-    return [0 if at % together else min(together, count - at) for at in range(count)]
+def group(records: list[tuple[str, str]], together: int) -> list[list[tuple[str, str]]]:
+    return [records[at : at + together] for at in range(0, len(records), together)]
 
 
-@given(records=records, together=st.integers(1, 5))
+@given(records=records, together=shared)
 @nasty_together
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_store_commands_are_what_redis_py_sends(
-    engine: Engine, records: list[tuple[str, str]], together: int
+    records: list[tuple[str, str]], together: int
 ) -> None:
     """A column of MSETs is, byte for byte, the commands of an independent client."""
-    leads = lead(len(records), together)
-    column = compute(
-        engine, mset_command(prefix=PREFIX, key="k", line="v", lead="l"), records, leads=leads
-    )
+    keys, lines = split(records)
 
-    groups = [records[at : at + together] for at in range(0, len(records), together)]
-    words = [[word for key, line in group for word in (PREFIX + key, line)] for group in groups]
-    assert wire_buffer(column).to_pybytes() == pack([("MSET", *some) for some in words])
+    store = build_store(keys, lines, prefix=PREFIX.encode(), together=together)
+
+    words = [
+        [word for key, line in some for word in (PREFIX + key, line)]
+        for some in group(records, together)
+    ]
+    assert store.to_pybytes() == pack([("MSET", *some) for some in words])
+    assert count_commands(len(records), together=together) == len(words)
 
 
-@given(records=records, together=st.integers(1, 5))
+@given(records=records, together=shared)
 @nasty_together
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_asking_commands_are_what_redis_py_sends(
-    engine: Engine, records: list[tuple[str, str]], together: int
+    records: list[tuple[str, str]], together: int
 ) -> None:
     """A column of MGETs is, byte for byte, the commands of an independent client."""
-    leads = lead(len(records), together)
-    column = compute(engine, mget_command(prefix=PREFIX, key="k", lead="l"), records, leads=leads)
+    keys, _ = split(records)
 
-    keys = [PREFIX + key for key, _ in records]
-    groups = [keys[at : at + together] for at in range(0, len(keys), together)]
-    assert wire_buffer(column).to_pybytes() == pack([("MGET", *some) for some in groups])
+    ask = build_ask(keys, prefix=PREFIX.encode(), together=together)
+
+    words = [[PREFIX + key for key, _ in some] for some in group(records, together)]
+    assert ask.to_pybytes() == pack([("MGET", *some) for some in words])
 
 
 @given(records=records)
 @nasty
-@settings(deadline=None)
-def test_unlink_commands_are_what_redis_py_sends(
-    engine: Engine, records: list[tuple[str, str]]
-) -> None:
-    """A column of UNLINKs is, byte for byte, the commands of an independent client."""
-    column = compute(engine, unlink_command(prefix=PREFIX, key="k"), records)
+@settings(deadline=None, max_examples=40)
+def test_single_commands_are_what_redis_py_sends(records: list[tuple[str, str]]) -> None:
+    """SET, GET and UNLINK of one key each are those of an independent client, too."""
+    keys, lines = split(records)
+    prefix = PREFIX.encode()
 
-    assert wire_buffer(column).to_pybytes() == pack(
+    assert build_store(keys, lines, prefix=prefix, together=None).to_pybytes() == pack(
+        [("SET", PREFIX + key, line) for key, line in records]
+    )
+    assert build_ask(keys, prefix=prefix, together=None).to_pybytes() == pack(
+        [("GET", PREFIX + key) for key, _ in records]
+    )
+    assert build_unlink(keys, prefix=prefix).to_pybytes() == pack(
         [("UNLINK", PREFIX + key) for key, _ in records]
     )
 
 
-@given(records=records, together=st.integers(1, 5))
+@given(records=records, together=st.none() | shared)
 @nasty_together
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_expected_replies_parse_to_the_lines(
-    engine: Engine, records: list[tuple[str, str]], together: int
+    records: list[tuple[str, str]], together: int | None
 ) -> None:
     """An independent parser finds exactly the lines in the reply stream that we expect."""
-    leads = lead(len(records), together)
-    column = compute(engine, mget_reply(key="k", line="v", lead="l"), records, leads=leads)
+    _, lines = split(records)
 
-    replies = parse(wire_buffer(column).to_pybytes(), len(leads) - leads.count(0))
-    assert [line for reply in replies for line in reply] == [line.encode() for _, line in records]
+    found, starts = build_found(lines, together=together)
 
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        mset_command(prefix=PREFIX, key="k", line="v", lead="l"),
-        mget_command(prefix=PREFIX, key="k", lead="l"),
-        unlink_command(prefix=PREFIX, key="k"),
-        mget_reply(key="k", line="v", lead="l"),
-    ],
-)
-def test_record_without_key_gives_no_command(engine: Engine, expression: str) -> None:
-    """A NULL key gives NULL, never half a command that would shift all that follow."""
-    column = compute(engine, expression, [("a", "1"), (None, "2"), ("c", "3")])
-
-    assert column.is_null().to_pylist() == [False, True, False]
+    replies = parse(found.to_pybytes(), count_commands(len(records), together=together))
+    together_lines = replies if together is None else [line for some in replies for line in some]
+    assert together_lines == [line.encode() for _, line in records]
+    assert [found.to_pybytes()[start] for start in starts] == list(
+        b"$" * len(replies) if together is None else b"*" * len(replies)
+    )
 
 
-def test_prefix_is_counted_in_bytes(engine: Engine) -> None:
+def test_prefix_is_counted_in_bytes() -> None:
     """Lengths on the wire are bytes, also where a prefix is not ASCII."""
-    column = compute(engine, unlink_command(prefix="é:", key="k"), [("ü", "")])
+    unlink = build_unlink(view(["ü"]), prefix="é:".encode())
 
-    assert wire_buffer(column).to_pybytes() == pack([("UNLINK", "é:ü")])
+    assert unlink.to_pybytes() == pack([("UNLINK", "é:ü")])
+
+
+@pytest.mark.parametrize("together", [None, 64])
+def test_no_records_are_no_commands(together: int | None) -> None:
+    """Nothing is sent for nothing, and nothing is waited for."""
+    none = view([])
+
+    assert build_store(none, none, prefix=b"p", together=together).size == 0
+    assert build_ask(none, prefix=b"p", together=together).size == 0
+    assert build_found(none, together=together)[0].size == 0
+    assert count_commands(0, together=together) == 0

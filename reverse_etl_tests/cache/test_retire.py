@@ -335,7 +335,7 @@ def test_narrow_rights_are_enough(cache: Cache, as_user: AsUser, raw: redis.Redi
     target = as_user(
         *("+get", "+set", "+mget", "+mset", "+unlink", "+del", "+pexpire", "+ping"),
         *("+hget", "+hset", "+hdel", "+hgetall"),
-        *("+watch", "+unwatch", "+multi", "+exec"),
+        *("+watch", "+unwatch", "+multi", "+exec", "+info"),
         keys=f"{SYNC}:*",
     )
     cache.bulk = dataclasses.replace(cache.bulk, target=target)
