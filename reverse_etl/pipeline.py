@@ -18,13 +18,18 @@ from reverse_etl.model import (
 from reverse_etl.progress import Report, keep_silent
 from reverse_etl.runtime import Runtime
 from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.blocking import refuse_blocked_again
 from reverse_etl.stages.extracting import pin_snapshot
 from reverse_etl.stages.listing import VersionLine, list_committed
 from reverse_etl.stages.masking import mask_snapshot
 from reverse_etl.stages.planning import plan_partition
 from reverse_etl.stages.previewing import preview_rows
 from reverse_etl.stages.publishing import publish_version
+from reverse_etl.stages.rebuilding import RebuildReceipt, RebuildWish, rebuild_cache
+from reverse_etl.stages.rolling_back import RollbackReceipt, roll_back
 from reverse_etl.stages.run_plan import RunPlan
+from reverse_etl.stages.verifying import VerifyReceipt, verify_version
+from reverse_etl.stages.warming import ManifestAddress, warm_cache
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,9 +65,14 @@ def mask_and_land(
     run_id: str,
     report: Report = keep_silent,
 ) -> MaskedReceipt:
-    """Mask the pinned rows, land them as a version, prove it, commit it."""
+    """Mask the pinned rows, land them as a version, prove it, commit it.
+
+    `TerminalError` when that is landed already and was rolled back from: to mask it again mends nothing.
+    """
     with locate(sync=spec.name, partition=partition.key, step=Step.MASKED):
-        return mask_snapshot(spec, partition, runtime, run_id=run_id, report=report)
+        receipt = mask_snapshot(spec, partition, runtime, run_id=run_id, report=report)
+        refuse_blocked_again(receipt, runtime)
+        return receipt
 
 
 def publish(
@@ -116,3 +126,60 @@ def list_versions(spec: SyncSpec, runtime: Runtime) -> list[VersionLine]:
     """Every committed version of the sync, newest day first, and how each stands."""
     with locate(sync=spec.name):
         return list_committed(runtime.store, spec.name)
+
+
+def rollback(
+    spec: SyncSpec,
+    runtime: Runtime,
+    *,
+    to: str | None = None,
+    block: bool = True,
+    report: Report = keep_silent,
+) -> RollbackReceipt:
+    """Send readers to version `to`, or to the next earlier one that is not blocked, in both stores.
+
+    Neither the source nor a masking key is asked for. Without `to` every call goes further back.
+    """
+    with locate(sync=spec.name, step="rollback"):
+        return roll_back(
+            spec.name,
+            runtime,
+            keep_versions=spec.config.cache.keep_versions,
+            to=to,
+            block=block,
+            report=report,
+        )
+
+
+def verify(
+    spec: SyncSpec, runtime: Runtime, *, version: str | None = None, report: Report = keep_silent
+) -> VerifyReceipt:
+    """Compare objects, records and heads of a version, the live one unless named; nothing is written."""
+    with locate(sync=spec.name, step="verify"):
+        return verify_version(spec.name, runtime, version=version, report=report)
+
+
+def rebuild(
+    spec: SyncSpec,
+    runtime: Runtime,
+    *,
+    kept: bool = False,
+    force: bool = False,
+    report: Report = keep_silent,
+) -> RebuildReceipt:
+    """Load into Redis what S3's head says is live, unless it is there; with `kept` also the others."""
+    wish = RebuildWish(keep_versions=spec.config.cache.keep_versions, kept=kept, force=force)
+    with locate(sync=spec.name, step="rebuild"):
+        return rebuild_cache(spec.name, runtime, wish=wish, report=report)
+
+
+def warm(
+    address: ManifestAddress,
+    runtime: Runtime,
+    *,
+    keep_versions: int,
+    report: Report = keep_silent,
+) -> CacheReceipt:
+    """Make a landed version live by its manifest's address alone; the runtime's store is that address'."""
+    with locate(sync=address.sync, partition=address.partition, step="warm"):
+        return warm_cache(address, runtime, keep_versions=keep_versions, report=report)

@@ -16,6 +16,7 @@ command with its output.
 """
 
 _MOST_PREVIEWED = 20
+_VERSIONS_IN_REDIS = (2, 10)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,6 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_plan(commands)
     _add_read(commands)
     _add_versions(commands)
+    _add_rollback(commands)
+    _add_verify(commands)
+    _add_rebuild(commands)
+    _add_warm(commands)
+    _add_serve(commands)
+    _add_token(commands)
     _add_syncs(commands)
     _add_doctor(commands)
     return parser
@@ -97,6 +104,12 @@ def _add_read(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         action="store_true",
         help="the keys are as they landed (tokens of rule hmac); no masking key is needed",
     )
+    command.add_argument(
+        "--require-policy",
+        metavar="FINGERPRINT",
+        help="refuse a live version that was masked by another policy; "
+        "`reverse-etl versions --json` shows each version's",
+    )
 
 
 def _add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -107,6 +120,133 @@ def _add_versions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "Lists committed versions: live, in Redis beside it, landed only, or blocked.",
     )
     _add_sync(command)
+
+
+def _add_rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "rollback",
+        "send readers back to an earlier version",
+        "Makes an earlier version live in both stores: at once if it lies verified in Redis, else after "
+        "it was loaded. The version that is left is blocked: no run makes it live again. Every call "
+        "without --to goes further back.",
+    )
+    _add_sync(command)
+    command.add_argument(
+        "--to",
+        metavar="VERSION",
+        help="the version to go to, also a later or blocked one, which is then blocked no longer "
+        "(default: the next earlier that is whole and not blocked, those in Redis first)",
+    )
+    command.add_argument(
+        "--no-block",
+        action="store_true",
+        help="leave the version without blocking it: the next run of its day may make it live again",
+    )
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "verify",
+        "compare a version's objects, its records in Redis and both heads",
+        "Holds every object against the manifest's SHA-256, every record in Redis against its line, and "
+        "the heads against each other. Nothing is written. The exit code is 1 when something differs.",
+    )
+    _add_sync(command)
+    command.add_argument(
+        "--version", metavar="VERSION", help="a committed version (default: the live one)"
+    )
+
+
+def _add_rebuild(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "rebuild",
+        "load into Redis again what it has lost",
+        "Loads the live version from the store, verifies every record, and lets Redis' head follow the "
+        "store's. What readers see stays as it is. Does nothing when the version is there, verified.",
+    )
+    _add_sync(command)
+    command.add_argument(
+        "--kept",
+        action="store_true",
+        help="also load the versions that lay beside the live one, so that a rollback is quick again",
+    )
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help="load what is there already too: records of it are missing or differ",
+    )
+
+
+def _add_warm(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "warm",
+        "make a landed version live by its manifest's address alone",
+        "Loads, verifies and publishes one version, from everywhere that reaches the store and Redis: no "
+        "defs folder, source or masking key is needed. A version that a later one superseded is not "
+        "loaded.",
+    )
+    command.add_argument(
+        "manifest",
+        metavar="MANIFEST",
+        help="its address: s3://..., file:///..., or SYNC/dt=DAY/VERSION/manifest.json in the store of "
+        "REVERSE_ETL_STORE_URL",
+    )
+    fewest, most = _VERSIONS_IN_REDIS
+    command.add_argument(
+        "--keep-versions",
+        type=_parse_keep_versions,
+        default=fewest,
+        metavar="N",
+        help=f"versions in Redis at once, the loading one included, {fewest} to {most} "
+        "(default: %(default)s)",
+    )
+
+
+def _parse_keep_versions(text: str) -> int:
+    fewest, most = _VERSIONS_IN_REDIS
+    if text.isdecimal() and fewest <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from {fewest} to {most}")
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "serve",
+        "answer reads over HTTP",
+        "Serves the live versions of syncs to applications with a bearer token: GET /v1/SYNC/KEY and POST "
+        "/v1/SYNC/batch. No defs folder or source is needed. Requests are not logged: keys are in them.",
+    )
+    command.add_argument("syncs", nargs="+", metavar="SYNC", help="what is served")
+    command.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at (default: %(default)s)"
+    )
+    command.add_argument("--port", type=int, default=8000, help="its port (default: %(default)s)")
+    command.add_argument(
+        "--no-tokens",
+        action="store_true",
+        help="let everybody read who can connect; on a loopback address alone",
+    )
+    command.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate chain"
+    )
+    command.add_argument("--private-key", type=Path, metavar="FILE", help="the certificate's key")
+
+
+def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "token",
+        "make a bearer token for the HTTP API",
+        "Prints a new token, once, and the line that grants it: the line holds its SHA-256 alone. Nothing "
+        "is stored.",
+    )
+    command.add_argument("name", metavar="NAME", help="whose it is, such as shop-web")
+    command.add_argument("syncs", nargs="+", metavar="SYNC", help="what it may read; * for all")
 
 
 def _add_syncs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -126,10 +266,16 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "Examines packages, settings, syncs, masking key, source, store and Redis in this order, and "
         "says what to do about what fails. Only a probe object is written, and removed.",
     )
-    command.add_argument(
+    alone = command.add_mutually_exclusive_group()
+    alone.add_argument(
         "--auth",
         action="store_true",
         help="examine the way to AWS alone, step by step, and print the policies that it takes",
+    )
+    alone.add_argument(
+        "--redis",
+        action="store_true",
+        help="examine Redis alone, and print the ACLs that pipeline and readers need",
     )
 
 

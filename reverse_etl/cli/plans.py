@@ -195,10 +195,12 @@ def _tell_objects(objects: ObjectsPlan) -> str:
 
 def _tell_redis(redis: RedisPlan) -> Iterator[tuple[str, str]]:
     at_once = f"at most {redis.versions} versions at once"
+    free = "" if redis.free_bytes is None else f"; {format_bytes(redis.free_bytes)} free now"
     if redis.bytes is None or redis.version_bytes is None:
-        yield "Redis", f"not known yet; {at_once}"
+        yield "Redis", f"not known yet; {at_once}{free}"
         return
-    yield "Redis", f"{format_bytes(redis.version_bytes)}; {at_once}: {format_bytes(redis.bytes)}"
+    size = format_bytes(redis.version_bytes)
+    yield "Redis", f"{size}; {at_once}: {format_bytes(redis.bytes)}{free}"
     yield (
         "",
         (

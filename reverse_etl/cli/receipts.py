@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverse_etl.cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from reverse_etl.cli.tables import render_table
-from reverse_etl.model import Landed, Published, QueryJob, Step
+from reverse_etl.model import Landed, MaskedReceipt, Published, QueryJob, Step
 
 if TYPE_CHECKING:
     from reverse_etl.pipeline import RunReceipt
@@ -84,7 +84,23 @@ def render_run(receipt: "RunReceipt") -> str:
     places = [f"{line.step.ljust(width)}  {line.location}" for line in lines]
     outcomes = (receipt.masked.outcome, receipt.cache.outcome)
     notes = [_NOTES[outcome] for outcome in outcomes if outcome in _NOTES]
+    notes += _describe_faults(receipt.masked)
+    if "not checked" in (receipt.cache.memory or ""):
+        notes.append(f"Redis' memory: {receipt.cache.memory}.")
     return "\n".join([table, "", *places, *_describe_job(receipt.extract.job), *notes])
+
+
+def _describe_faults(receipt: MaskedReceipt) -> list[str]:
+    """What could not be masked and let the version stand: counts by column and reason."""
+    notes = [
+        f"column '{fault.column}': {fault.reason} in {format_count(fault.rows)} rows ({fault.action})."
+        for fault in receipt.faults
+    ]
+    quarantined = receipt.manifest.quarantined
+    if quarantined:
+        place = f"{receipt.location.rstrip('/')}/quarantine/"
+        notes.append(f"quarantine: {format_count(quarantined)} rows were set aside, in {place}")
+    return notes
 
 
 def _describe_job(job: QueryJob | None) -> list[str]:
@@ -106,6 +122,9 @@ def build_document(receipt: "RunReceipt") -> dict[str, Any]:
         "partition": manifest.partition,
         "version": manifest.version,
         "live": {"version": head.version, "generation": head.generation},
+        "redis_memory": receipt.cache.memory,
+        "quarantined": receipt.masked.manifest.quarantined,
+        "faults": [asdict(fault) for fault in receipt.masked.faults],
         "job": None if receipt.extract.job is None else asdict(receipt.extract.job),
         "steps": [asdict(line) for line in build_lines(receipt)],
     }

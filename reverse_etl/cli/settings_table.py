@@ -31,11 +31,16 @@ def render_settings_table() -> str:
             _describe_default(item),
             item.metadata["meaning"],
         )
-        for item in fields(Settings)
+        for item in sorted(fields(Settings), key=_is_inherited)
     ]
     return "\n".join(
         ["| variable | type | default | meaning |", "| --- | --- | --- | --- |", *_join(rows)]
     )
+
+
+def _is_inherited(item: "Field[Any]") -> bool:
+    """Services' own settings stand behind those that every run needs."""
+    return item.name not in Settings.__annotations__
 
 
 def _join(rows: Iterable[tuple[str, ...]]) -> Iterable[str]:

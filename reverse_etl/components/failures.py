@@ -31,8 +31,8 @@ _NEXT_OTHERWISE = "Read the message above, then materialise again."
 
 
 @contextlib.contextmanager
-def translate_errors(*, sync: str, partition: str, step: str) -> Iterator[None]:
-    """Raise what Dagster should make of an error.
+def translate_errors(*, sync: str, partition: str | None, step: str) -> Iterator[None]:
+    """Raise what Dagster should make of an error. `partition` is None where no day is worked on.
 
     `TransientError` passes, and the asset's retry policy tries again. Any other of ours becomes a
     `dg.Failure` that is not retried: the same run would end the same way. An error that nobody
@@ -53,9 +53,7 @@ def _build_failure(error: ReverseEtlError) -> dg.Failure:
     return dg.Failure(
         description=str(error),
         metadata={
-            "sync": str(error.sync),
-            "partition": str(error.partition),
-            "step": str(error.step),
+            **_name_place(sync=error.sync, partition=error.partition, step=error.step),
             "kind": type(error).__name__,
             "what_to_do": _say_what_to_do(error),
         },
@@ -67,17 +65,24 @@ def _say_what_to_do(error: ReverseEtlError) -> str:
     return next((advice for kind, advice in _NEXT if isinstance(error, kind)), _NEXT_OTHERWISE)
 
 
-def _build_bug_failure(error: Exception, *, sync: str, partition: str, step: str) -> dg.Failure:
+def _name_place(**place: str | None) -> dict[str, str]:
+    """Where it happened, without what does not apply."""
+    return {word: str(name) for word, name in place.items() if name is not None}
+
+
+def _build_bug_failure(
+    error: Exception, *, sync: str, partition: str | None, step: str
+) -> dg.Failure:
+    place = _name_place(sync=sync, partition=partition, step=step)
+    where = ", ".join(f"{word} '{name}'" for word, name in place.items())
     return dg.Failure(
         description=(
-            f"[sync '{sync}', partition '{partition}', step '{step}'] {type(error).__name__}, which "
+            f"[{where}] {type(error).__name__}, which "
             "nobody raised on purpose. Its text is withheld: it may quote a row. Report it with the "
             "places below."
         ),
         metadata={
-            "sync": sync,
-            "partition": partition,
-            "step": step,
+            **place,
             "kind": type(error).__name__,
             "places": dg.MetadataValue.md(
                 "\n".join(f"- `{place}`" for place in locate_frames(error))

@@ -1,10 +1,12 @@
 """What a materialisation shows in Dagster: names, counts, digests and places; never a value of a row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from reverse_etl.masking.nested import ByPath, find_rule_name, group_by_column
+from reverse_etl.masking.nested_paths import list_leaves
 from reverse_etl.model import (
     CacheReceipt,
     ExtractReceipt,
@@ -14,10 +16,11 @@ from reverse_etl.model import (
     MaskedReceipt,
     Published,
     QueryJob,
+    Snapshot,
     Step,
 )
 from reverse_etl.spec import SyncSpec
-from reverse_etl.types import bigquery_type_name
+from reverse_etl.types import bigquery_type_name, parse_type_name
 
 Metadata = dict[str, Any]
 
@@ -27,16 +30,6 @@ RULE_TAG = "reverse_etl/rule"
 def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
     """The snapshot: what was pinned, where, until when."""
     snapshot = receipt.snapshot
-    rules = {rule.name: rule for rule in spec.config.columns}
-    columns = [
-        _build_column(
-            field.name,
-            bigquery_type_name(field),
-            description=f"As the source has it. Rule on leaving: {rules[field.name].summary()}.",
-            rule=rules[field.name].rule,
-        )
-        for field in snapshot.schema
-    ]
     return {
         "summary": _summarise(
             f"{snapshot.rows:,} rows pinned in {snapshot.source_kind}",
@@ -44,7 +37,7 @@ def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
             f"readable until {snapshot.expires_at:%Y-%m-%d %H:%M} UTC",
         ),
         **_measure(snapshot.rows, snapshot.bytes, receipt.seconds, worked=not receipt.reused),
-        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "dagster/column_schema": dg.TableSchema(columns=list(_list_pinned_columns(spec, snapshot))),
         "location": receipt.location,
         "snapshot_id": snapshot.snapshot_id,
         "pinned_at": dg.MetadataValue.timestamp(snapshot.pinned_at),
@@ -55,6 +48,23 @@ def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
         "policy_fingerprint": snapshot.policy_fingerprint,
         **_describe_job(receipt.job),
     }
+
+
+def _list_pinned_columns(spec: SyncSpec, snapshot: Snapshot) -> Iterator[dg.TableColumn]:
+    """The columns, and after each that has rules by path what is in it, dropped or not."""
+    rules = {rule.name: rule for rule in group_by_column(spec.config.columns)}
+    for field in snapshot.schema:
+        rule = rules[field.name]
+        places = [(field, rule)]
+        if isinstance(rule, ByPath):
+            places += [(leaf, rule.rules_by_name[str(path)]) for path, leaf in list_leaves(field)]
+        for place, own in places:
+            yield _build_column(
+                place.name,
+                bigquery_type_name(place),
+                description=f"As the source has it. Rule on leaving: {own.summary()}.",
+                rule=own.rule,
+            )
 
 
 def _describe_job(job: QueryJob | None) -> Metadata:
@@ -79,6 +89,7 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
     return {
         "summary": _summarise(
             f"{manifest.rows:,} records in {len(manifest.objects):,} {manifest.format} objects",
+            f"{manifest.quarantined:,} rows in quarantine" if manifest.quarantined else "",
             f"version `{manifest.version}` {receipt.outcome.value}",
         ),
         **_measure(
@@ -102,8 +113,20 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
         "proof": receipt.proof,
         **({} if receipt.privacy is None else {"privacy": dg.MetadataValue.md(receipt.privacy)}),
         "leaks_let_pass": _count_leaks(receipt),
+        "quarantined": manifest.quarantined,
+        **({"faults": _tabulate_faults(receipt)} if receipt.faults else {}),
         "swept": receipt.swept,
     }
+
+
+def _tabulate_faults(receipt: MaskedReceipt) -> dg.MarkdownMetadataValue:
+    """In how many rows a value could not be masked, by column and reason, and what became of them."""
+    lines = ["| column | rule | reason | rows | on_error |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {_escape(it.column)} | {it.rule} | {it.reason} | {it.rows:,} | {it.action} |"
+        for it in receipt.faults
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
 
 
 def _count_leaks(receipt: MaskedReceipt) -> str:
@@ -140,6 +163,7 @@ def describe_cache(spec: SyncSpec, receipt: CacheReceipt) -> Metadata:
         "generation": head.generation,
         "kept": ", ".join(head.kept) or "none",
         "retired": ", ".join(receipt.retired) or "none",
+        **({} if receipt.memory is None else {"redis_memory": receipt.memory}),
         "content_digest": manifest.content_digest,
     }
 
@@ -164,19 +188,32 @@ def _round(number: float) -> float:
 
 
 def _describe_columns(spec: SyncSpec, manifest: Manifest, *, upstream: Step) -> Metadata:
-    """Schema and lineage. Dagster has no place for a rule in a lineage; it stands in the schema."""
+    """Schema and lineage. Dagster has no place for a rule in a lineage; it stands in the schema.
+
+    Both have a line for each path of a column with rules by path.
+    """
     key = dg.AssetKey([spec.name, upstream.value])
+    columns = [place for column in manifest.columns for place in _list_places(column)]
     return {
         "dagster/column_schema": dg.TableSchema(
-            columns=[_build_landed_column(column, key=manifest.key) for column in manifest.columns]
+            columns=[_build_landed_column(column, key=manifest.key) for column in columns]
         ),
         "dagster/column_lineage": dg.TableColumnLineage(
             {
                 column.name: [dg.TableColumnDep(asset_key=key, column_name=column.name)]
-                for column in manifest.columns
+                for column in columns
             }
         ),
     }
+
+
+def _list_places(column: LandedColumn) -> Iterator[LandedColumn]:
+    """The column, then the leaves of one that has rules by path, each with its rule's name."""
+    yield column
+    for path, leaf in list_leaves(parse_type_name(column.type, name=column.name)):
+        rule = find_rule_name(column.rule, path)
+        if rule is not None:
+            yield LandedColumn(name=leaf.name, type=bigquery_type_name(leaf), rule=rule)
 
 
 def _build_landed_column(column: LandedColumn, *, key: str) -> dg.TableColumn:

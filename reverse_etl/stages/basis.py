@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TypeVar
 
-import pyarrow.compute as pc
-
 from reverse_etl.cache.bulk import select_from_lines
+from reverse_etl.cache.memory import RecordSizes
 from reverse_etl.engine import Engine, open_engine
 from reverse_etl.errors import IntegrityError, NotFoundError
 from reverse_etl.landing.documents import (
@@ -20,6 +18,7 @@ from reverse_etl.landing.documents import (
 from reverse_etl.landing.formats import check_object, decode_lines
 from reverse_etl.landing.layout import version_prefix
 from reverse_etl.landing.store import ObjectStore
+from reverse_etl.masking.nested import group_by_column
 from reverse_etl.model import LandedObject, Manifest, Partition, RecordGroup
 from reverse_etl.runtime import Runtime
 from reverse_etl.spec import SyncSpec
@@ -29,14 +28,6 @@ from reverse_etl.stages.run_plan import Basis
 _MOST_READ_BYTES = 32 << 20
 
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sizes:
-    """Mean bytes of some records."""
-
-    key_bytes: float
-    value_bytes: float
 
 
 def find_basis(
@@ -53,7 +44,8 @@ def find_basis(
     if manifest is None:
         return None
     sizes = _measure(store, manifest, memory_limit_bytes=runtime.memory_limit_bytes)
-    rules = [(rule.name, rule.summary()) for rule in spec.config.columns if rule.leaves]
+    columns = group_by_column(spec.config.columns)
+    rules = [(rule.name, rule.summary()) for rule in columns if rule.leaves]
     return Basis(
         version=manifest.version,
         partition=manifest.partition,
@@ -62,8 +54,8 @@ def find_basis(
         format=manifest.format,
         compression=manifest.compression,
         same_columns=[(column.name, column.rule) for column in manifest.columns] == rules,
-        key_bytes=None if sizes is None else sizes.key_bytes,
-        value_bytes=None if sizes is None else sizes.value_bytes,
+        key_bytes=None if sizes is None else float(sizes.key_bytes.mean()),
+        value_bytes=None if sizes is None else float(sizes.value_bytes.mean()),
         snapshot_bytes=_find_snapshot_bytes(store, manifest, source_kind=source_kind),
     )
 
@@ -85,13 +77,19 @@ def _find_snapshot_bytes(
     return snapshot.bytes if snapshot.source_kind == source_kind else None
 
 
-def _measure(store: ObjectStore, manifest: Manifest, *, memory_limit_bytes: int) -> _Sizes | None:
-    """Mean sizes of the records in one object; None when none can be looked into."""
-    chosen = _choose(manifest)
-    if chosen is None:
+def _measure(
+    store: ObjectStore, manifest: Manifest, *, memory_limit_bytes: int
+) -> RecordSizes | None:
+    if _choose(manifest) is None:
         return None
     with closing(open_engine(memory_limit_bytes=memory_limit_bytes)) as engine:
-        return _unless_gone(lambda: _measure_object(store, manifest, chosen, engine))
+        return _unless_gone(lambda: measure_sample(store, manifest, engine))
+
+
+def measure_sample(store: ObjectStore, manifest: Manifest, engine: Engine) -> RecordSizes | None:
+    """Sizes of the records in one object; None when none can be looked into."""
+    chosen = _choose(manifest)
+    return None if chosen is None else _measure_object(store, manifest, chosen, engine)
 
 
 def _choose(manifest: Manifest) -> LandedObject | None:
@@ -103,7 +101,7 @@ def _choose(manifest: Manifest) -> LandedObject | None:
 
 def _measure_object(
     store: ObjectStore, manifest: Manifest, chosen: LandedObject, engine: Engine
-) -> _Sizes:
+) -> RecordSizes:
     body = store.get(version_prefix(manifest.sync, manifest.version) + chosen.name)
     check_object(chosen, body)
     parts = decode_lines(
@@ -116,9 +114,9 @@ def _measure_object(
         key_column=manifest.key,
         columns="strlen(record_key) AS key_bytes, strlen(line) AS value_bytes",
     )
-    return _Sizes(
-        key_bytes=pc.mean(sizes.column("key_bytes")).as_py(),
-        value_bytes=pc.mean(sizes.column("value_bytes")).as_py(),
+    return RecordSizes(
+        key_bytes=sizes.column("key_bytes").to_numpy(),
+        value_bytes=sizes.column("value_bytes").to_numpy(),
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from reverse_etl.errors import PolicyError
+from reverse_etl.masking.nested import find_roots
+from reverse_etl.masking.nested_paths import list_places, parse_path
 from reverse_etl.masking.rules import Rule
 from reverse_etl.sources.base import Description
 from reverse_etl.stages.run_plan import ColumnPlan
@@ -12,12 +14,18 @@ from reverse_etl.types import bigquery_type_name
 
 
 def plan_columns(rules: Sequence[Rule], description: Description | None) -> tuple[ColumnPlan, ...]:
-    """Every rule's column in output order, then the columns of the query that no rule names."""
-    found = {} if description is None else {field.name: field for field in description.schema}
+    """Every rule's column, or path, in output order, then those of the query that no rule names."""
+    schema = pa.schema([]) if description is None else description.schema
     guarded = {} if description is None else description.guarded
+    found = list_places(schema, by_path=find_roots(rules))
     ruled = {rule.name for rule in rules}
     return (
-        *(_plan_column(rule, found.get(rule.name), guarded.get(rule.name)) for rule in rules),
+        *(
+            _plan_column(
+                rule, found.get(rule.name), guarded=guarded.get(parse_path(rule.name).root)
+            )
+            for rule in rules
+        ),
         *(
             ColumnPlan(
                 name=name,
@@ -25,7 +33,7 @@ def plan_columns(rules: Sequence[Rule], description: Description | None) -> tupl
                 leaves=False,
                 source_type=bigquery_type_name(field),
                 landed_type=None,
-                guarded=guarded.get(name),
+                guarded=guarded.get(parse_path(name).root),
             )
             for name, field in found.items()
             if name not in ruled
@@ -33,7 +41,7 @@ def plan_columns(rules: Sequence[Rule], description: Description | None) -> tupl
     )
 
 
-def _plan_column(rule: Rule, field: pa.Field | None, guarded: str | None) -> ColumnPlan:
+def _plan_column(rule: Rule, field: pa.Field | None, *, guarded: str | None) -> ColumnPlan:
     landed = None if field is None or not rule.leaves else _find_landed(rule, field)
     return ColumnPlan(
         name=rule.name,

@@ -3,18 +3,17 @@
 import datetime as dt
 import time
 
-from reverse_etl.errors import PolicyError
 from reverse_etl.landing.documents import find_last_manifest, find_snapshot, record_snapshot
 from reverse_etl.landing.layout import build_id
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.masking.policy import Policy, check_masking_key, resolve_policy
+from reverse_etl.masking.retyped import check_landed_types
 from reverse_etl.model import ExtractReceipt, Partition, Snapshot
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
 from reverse_etl.sources.base import PinRequest, Source
 from reverse_etl.spec import SyncSpec
 from reverse_etl.stages.gates import check_gates
-from reverse_etl.types import bigquery_type_name
 
 
 def pin_snapshot(
@@ -58,21 +57,7 @@ def pin_snapshot(
 def _check_types(spec: SyncSpec, partition: Partition, runtime: Runtime, policy: Policy) -> None:
     """`PolicyError` for a column that would land as another type than last, and does not declare it."""
     last = find_last_manifest(runtime.store, spec.name, partition.key)
-    before = {} if last is None else {column.name: column for column in last.columns}
-    retyped = [
-        f"'{name}' from {before[name].type} to {found}"
-        for column in policy.columns
-        if (name := column.landed.name) in before
-        and column.rule.type is None
-        and before[name].rule == column.rule.summary()
-        and before[name].type != (found := bigquery_type_name(column.landed))
-    ]
-    if retyped:
-        raise PolicyError(
-            f"The query gives {len(retyped)} columns another type than was landed last: "
-            f"{', '.join(retyped)}. If that is right, declare the column's type (type: ...); nothing was "
-            "read."
-        )
+    check_landed_types(policy, last=() if last is None else last.columns)
 
 
 def _plan(

@@ -3,11 +3,12 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import pyarrow as pa
 
 from reverse_etl.engine import Engine, guarded, open_engine
 from reverse_etl.errors import DataError, StaleSplitsError, TerminalError
@@ -15,17 +16,20 @@ from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.grouping import DuplicateCounter, cut_buckets
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.proof import check_listing, check_sum
+from reverse_etl.landing.quarantine import Quarantine
 from reverse_etl.landing.scratch import open_scratch
+from reverse_etl.landing.sender import Sender, WrittenObject
 from reverse_etl.landing.spill import Added, Spill
 from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.masking.apply import Mask, check_types, open_masked
-from reverse_etl.masking.inspector import Inspector
+from reverse_etl.masking.faults_query import REASONS
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
 from reverse_etl.scratch_file import open_scratch_file
 from reverse_etl.sources.base import Source
+from reverse_etl.stages.gates import Gates, OpenGates
 
 #: A session lives for hours: a snapshot that outlives several of them is read too slowly to end.
 _FRESH_STARTS = 2
@@ -38,11 +42,16 @@ _MOST_PART_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandedContent:
-    """What was landed: the objects and their etags by name, and what is known of the records in them."""
+    """What was landed: the objects and their etags by name, and what is known of the records in them.
+
+    The objects of `quarantine` hold the `quarantined` rows that were set aside.
+    """
 
     lines: LineSum
     content_digest: str
     objects: tuple[LandedObject, ...]
+    quarantine: tuple[LandedObject, ...]
+    quarantined: int
     etags: Mapping[str, str | None]
 
 
@@ -63,8 +72,8 @@ class _Tally:
 class LandingStage:
     """One attempt at one version, from its snapshot to objects that were proved.
 
-    `read_back` says how (`landing.proof`); `metadata` goes with every object; `inspect` makes what looks
-    at the masked rows before any is written. `seconds` fills as mask, land and prove end.
+    `read_back` says how (`landing.proof`); `metadata` goes with every object; `gates` look at the masked
+    rows before any is written. `seconds` fills as mask, land and prove end.
     """
 
     def __init__(
@@ -74,11 +83,11 @@ class LandingStage:
         source: Source,
         read_back: bool,
         metadata: Mapping[str, str],
-        inspect: Callable[[Path], Sequence[Inspector]],
+        gates: Gates,
         report: Report,
     ) -> None:
         self._runtime = runtime
-        self._inspect = inspect
+        self._gates = gates
         self._read_back = read_back
         self._metadata = metadata
         self._source = source
@@ -87,7 +96,7 @@ class LandingStage:
         self.seconds: dict[str, float] = {}
 
     def land(self, snapshot: Snapshot, *, mask: Mask, plan: LandingPlan) -> LandedContent:
-        """Mask, order and write; `DataError` for NULL or repeated keys.
+        """Mask, order and write; `DataError` for NULL or repeated keys, and for what a gate refuses.
 
         When the splits lapse on the way, all that was masked is forgotten, and rows are read again
         from the first one, in fresh splits: places in old ones mean nothing in new ones.
@@ -123,14 +132,14 @@ class LandingStage:
                 row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
             )
             # Anew each time: rows that are read again are seen again.
-            inspectors = self._inspect(scratch)
-            for inspector in inspectors:
-                stack.callback(inspector.close)
-            tally = self._mask(snapshot, mask, spill, engine, inspectors=inspectors)
-            _check_tally(tally, snapshot)
-            for inspector in inspectors:
-                inspector.conclude()
-            return self._write(plan, spill, tally, Witness(engine.cursor(), plan))
+            gates = self._gates.open(scratch, rows=snapshot.rows)
+            stack.callback(gates.close)
+            quarantine = Quarantine(file, most_rows=gates.faults.most_aside)
+            tally = self._mask(snapshot, mask, spill, quarantine, engine=engine, gates=gates)
+            gates.check_faults()
+            _check_tally(tally, snapshot, quarantined=quarantine.rows)
+            gates.conclude(rows=tally.lines.rows)
+            return self._write(plan, spill, quarantine, tally, Witness(engine.cursor(), plan))
 
     def prove(self, manifest: Manifest, *, content: LandedContent) -> None:
         """The last part of the proof: the store lists what was written; else `IntegrityError`."""
@@ -149,12 +158,12 @@ class LandingStage:
         snapshot: Snapshot,
         mask: Mask,
         spill: Spill,
-        engine: Engine,
+        quarantine: Quarantine,
         *,
-        inspectors: Sequence[Inspector],
+        engine: Engine,
+        gates: OpenGates,
     ) -> _Tally:
         tally = _Tally()
-        watch = {name: sql for each in inspectors for name, sql in each.items.items()}
         meter = Meter(stage="mask", report=self._report, rows_total=snapshot.rows)
         stop = threading.Event()
 
@@ -169,12 +178,18 @@ class LandingStage:
                     if stop.is_set():
                         return
                     with open_masked(cursor, mask, batch) as masked:
-                        added = spill.add(cursor, masked.query, masked.parameters, watch=watch)
+                        added = spill.add(
+                            cursor,
+                            masked.query,
+                            masked.parameters,
+                            watch=gates.list_items(has_reasons=masked.has_reasons),
+                            sort=gates.sort if masked.has_reasons else None,
+                        )
                     tally.add(added)
-                    for inspector in inspectors:
-                        inspector.see(cursor, added.watched.select(list(inspector.items)))
-                    meter.add(rows=added.lines.rows, bytes=added.lines.bytes)
-                    rows += added.lines.rows
+                    gates.see(cursor, added.watched, is_aside=added.is_aside)
+                    _set_aside(quarantine, added)
+                    meter.add(rows=added.watched.num_rows, bytes=added.lines.bytes)
+                    rows += added.watched.num_rows
                     del batch, masked  # or each thread holds them while it waits for the next
             if split.rows not in (None, rows):
                 raise TerminalError(
@@ -203,7 +218,12 @@ class LandingStage:
         return tally
 
     def _write(
-        self, plan: LandingPlan, spill: Spill, tally: _Tally, witness: Witness
+        self,
+        plan: LandingPlan,
+        spill: Spill,
+        quarantine: Quarantine,
+        tally: _Tally,
+        witness: Witness,
     ) -> LandedContent:
         meter = Meter(stage="land", report=self._report, rows_total=plan.rows)
         duplicates = DuplicateCounter()
@@ -228,13 +248,25 @@ class LandingStage:
             )
         check_sum(witness.lines, tally.lines, where="what went to the writers")
         _check_duplicates(duplicates, plan)
+        aside = self._write_aside(quarantine, plan, meter)
         self.seconds["land"] = meter.finish()
         return LandedContent(
             lines=tally.lines,
             content_digest=witness.content_digest,
             objects=tuple(item.landed for item in written),
-            etags={item.landed.name: item.etag for item in written},
+            quarantine=tuple(item.landed for item in aside),
+            quarantined=quarantine.rows,
+            etags={item.landed.name: item.etag for item in [*written, *aside]},
         )
+
+    def _write_aside(
+        self, quarantine: Quarantine, plan: LandingPlan, meter: Meter
+    ) -> list[WrittenObject]:
+        if not quarantine.rows:
+            return []
+        store, metadata = self._runtime.store, self._metadata
+        with Sender(store, read_back=self._read_back, metadata=metadata, meter=meter) as sender:
+            return quarantine.write(sender, plan)
 
 
 def _check_duplicates(duplicates: DuplicateCounter, plan: LandingPlan) -> None:
@@ -246,14 +278,21 @@ def _check_duplicates(duplicates: DuplicateCounter, plan: LandingPlan) -> None:
         )
 
 
-def _check_tally(tally: _Tally, snapshot: Snapshot) -> None:
+def _set_aside(quarantine: Quarantine, added: Added) -> None:
+    if added.is_aside is not None and added.lines_aside is not None:
+        reasons = added.watched.column(REASONS).filter(pa.array(added.is_aside))
+        quarantine.add(reasons=reasons, lines=added.lines_aside)
+
+
+def _check_tally(tally: _Tally, snapshot: Snapshot, *, quarantined: int) -> None:
     if tally.null_keys:
         raise DataError(
             f"{tally.null_keys} records have no key (NULL after masking). Leave them out in the query, "
             "or give each a key."
         )
-    if tally.lines.rows != snapshot.rows:
+    rows = tally.lines.rows + quarantined
+    if rows != snapshot.rows:
         raise TerminalError(
-            f"{tally.lines.rows} rows were masked where {snapshot.rows} were pinned. Materialise "
+            f"{rows} rows were masked where {snapshot.rows} were pinned. Materialise "
             "extract again: the snapshot is not what it was."
         )

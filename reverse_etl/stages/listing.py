@@ -13,7 +13,10 @@ from reverse_etl.model import Head
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionLine:
-    """One committed version. `status`: live, in Redis, landed or blocked."""
+    """One committed version. `status`: live, in Redis, landed or blocked.
+
+    `masking_key` is `<id>:<fingerprint>` of the key it was made with; None where no column needed one.
+    """
 
     version: str
     partition: str
@@ -21,6 +24,8 @@ class VersionLine:
     bytes: int
     committed_at: dt.datetime
     status: str
+    policy_fingerprint: str
+    masking_key: str | None
 
 
 def list_committed(store: ObjectStore, sync: str) -> list[VersionLine]:
@@ -51,6 +56,8 @@ def _describe(store: ObjectStore, sync: str, version: str, head: Head | None) ->
         bytes=manifest.bytes,
         committed_at=manifest.committed_at,
         status=_find_status(version, head),
+        policy_fingerprint=manifest.policy_fingerprint,
+        masking_key=manifest.key_id,
     )
 
 

@@ -88,7 +88,9 @@ def mask_snapshot(
     if manifest is None:
         earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
         rows_before = None if earlier is None else earlier.rows
+        # Fewer than pinned may land, never more: what is refused now is not masked at all.
         check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
+        gates.rows_before = rows_before
         manifest, stage_seconds = _land(spec, runtime, inputs, gates, run_id=run_id, report=report)
         outcome = _commit(runtime, manifest)
     return MaskedReceipt(
@@ -102,6 +104,7 @@ def mask_snapshot(
         proof=_choose_proof(spec, runtime),
         privacy=None if gates.privacy is None else render_histogram(gates.privacy),
         leaks=gates.leaks,
+        faults=gates.faults,
     )
 
 
@@ -200,7 +203,7 @@ def _land(
         runtime,
         source=source,
         read_back=_choose_proof(spec, runtime) == "read_back",
-        inspect=gates.open,
+        gates=gates,
         metadata={"sync": spec.name, "version": version, "policy": inputs.policy_fingerprint},
         report=report,
     )
@@ -250,6 +253,8 @@ def _build_manifest(
         committed_at=now,
         run_id=run_id,
         key_token=inputs.policy.describe_token(inputs.context),
+        quarantined=content.quarantined,
+        quarantine=content.quarantine,
     )
 
 

@@ -4,13 +4,14 @@ import datetime as dt
 
 import pyarrow as pa
 
-from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.heads import read_redis_head
 from reverse_etl.cache.layout import record_prefix
+from reverse_etl.cache.memory import Info, ask_infos, check_evictions, count_free
 from reverse_etl.cache.publish import pick_newest
 from reverse_etl.landing.documents import find_head, find_snapshot
 from reverse_etl.landing.layout import build_version, object_file_name, version_prefix
 from reverse_etl.landing.plan import plan_landing
+from reverse_etl.masking.nested import list_leaving_columns
 from reverse_etl.masking.policy import find_refusals, require_masking_key
 from reverse_etl.model import Head, Partition, Step
 from reverse_etl.runtime import Runtime
@@ -54,6 +55,7 @@ class _Planner:
         self._now = runtime.now()
         self._stops = {step: Stops() for step in Step}
         self._superseded: Stop | None = None
+        self._redis_infos: dict[str, Info | None] = {}
 
     def plan(self) -> RunPlan:
         """Ask the source, then the store, then Redis."""
@@ -83,6 +85,7 @@ class _Planner:
                 basis,
                 prefix_bytes=len(record_prefix(spec.name, version)),
                 versions=config.cache.keep_versions,
+                free_bytes=count_free(self._redis_infos) if self._redis_infos else None,
             ),
             unchanged_version=unchanged,
         )
@@ -101,7 +104,7 @@ class _Planner:
             sync=spec.name,
             partition=self._partition,
             query=spec.query,
-            columns=[rule.name for rule in spec.config.columns if rule.leaves],
+            columns=list_leaving_columns(spec.config.columns),
             as_of=moment,
             budget_usd=spec.config.source.monthly_budget_usd,
         )
@@ -151,12 +154,16 @@ class _Planner:
         stored: Head | None = None
         if is_store_there:
             stored = stops.collect(lambda: find_head(self._runtime.store, name))
-        cached = stops.collect(self._read_redis_head)
+        cached = stops.collect(self._ask_redis)
+        allowed = self._runtime.settings.redis_allow_eviction
+        stops.passes(lambda: check_evictions(self._redis_infos, allowed=allowed))
         newest = pick_newest(stored, cached)
         self._superseded = find_superseded(newest, self._partition, now=self._now)
 
-    def _read_redis_head(self) -> Head | None:
-        with RedisTarget(self._runtime.redis_url, timeout_seconds=_REDIS_TIMEOUT_SECONDS) as target:
+    def _ask_redis(self) -> Head | None:
+        """The head; what Redis tells of its memory is noted."""
+        with self._runtime.open_redis(timeout_seconds=_REDIS_TIMEOUT_SECONDS) as target:
+            self._redis_infos = ask_infos(target)
             return read_redis_head(target, self._spec.name)
 
     def _plan_snapshot(self, forecast: Forecast | None, kind: str | None) -> SnapshotPlan:

@@ -106,7 +106,10 @@ class ObjectsPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisPlan:
-    """Memory in Redis: `version_bytes` of one version, `bytes` of all that lie there at once."""
+    """Memory in Redis: `version_bytes` of one version, `bytes` of all that lie there at once.
+
+    `free_bytes` of maxmemory are free now; None where there is no bound, or Redis does not tell.
+    """
 
     records: int | None
     key_bytes: float | None
@@ -115,6 +118,7 @@ class RedisPlan:
     version_bytes: int | None
     versions: int
     bytes: int | None
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +212,9 @@ def plan_read(forecast: Forecast | None, basis: Basis | None) -> ReadPlan:
     )
 
 
-def plan_redis(basis: Basis | None, *, prefix_bytes: int, versions: int) -> RedisPlan:
+def plan_redis(
+    basis: Basis | None, *, prefix_bytes: int, versions: int, free_bytes: int | None = None
+) -> RedisPlan:
     """The memory for as many records as the basis has, of the same size."""
     plan = RedisPlan(
         records=None if basis is None else basis.rows,
@@ -218,6 +224,7 @@ def plan_redis(basis: Basis | None, *, prefix_bytes: int, versions: int) -> Redi
         version_bytes=None,
         versions=versions,
         bytes=None,
+        free_bytes=free_bytes,
     )
     if basis is None or basis.key_bytes is None or basis.value_bytes is None:
         return plan
@@ -231,4 +238,5 @@ def plan_redis(basis: Basis | None, *, prefix_bytes: int, versions: int) -> Redi
         version_bytes=version_bytes,
         versions=versions,
         bytes=versions * version_bytes,
+        free_bytes=free_bytes,
     )

@@ -10,7 +10,8 @@ from reverse_etl.cli.commands.doctor import render_findings
 from reverse_etl.cli.doctor.checkup import Checkup, Finding, Outcome, SkippedError
 from reverse_etl.cli.doctor.declared import find_sync_folders
 from reverse_etl.cli.doctor.machine import examine_packages, read_pins
-from reverse_etl.cli.doctor.outside import describe_redis, examine_store
+from reverse_etl.cli.doctor.outside import examine_store
+from reverse_etl.cli.doctor.redis import describe_redis
 from reverse_etl.errors import ConfigError, TerminalError
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl_tests.builders import build_runtime
@@ -29,6 +30,7 @@ ORDER = [
     "store",
     "embedded redis",
     "redis",
+    "redis permissions",
 ]
 
 
@@ -125,7 +127,7 @@ def test_plain_output_ends_with_a_count(run: Run, monkeypatch: pytest.MonkeyPatc
 
     done = run("doctor")
 
-    assert done.out.splitlines()[-1] == "11 passed, 1 skipped"
+    assert done.out.splitlines()[-1] == "12 passed, 1 skipped"
     assert all(len(line) <= 60 or "/" in line for line in done.out.splitlines())
 
 

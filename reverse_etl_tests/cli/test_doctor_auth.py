@@ -41,6 +41,7 @@ STEPS = [
     "s3 delete",
 ]
 OTHER_SUB = "104857600000000000099"
+SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:masking-key-AbCdEf"
 
 Walk = Callable[..., Outcome]
 
@@ -371,6 +372,33 @@ def test_policies_are_of_the_regions_part_of_aws(region: str, partition: str) ->
 
     assert found is not None
     assert found["Statement"][0]["Resource"] == [f"arn:{partition}:s3:::landing/users/*"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "granted", "remark"),
+    [
+        (f"aws-secret://{SECRET_ARN}", [SECRET_ARN], None),
+        ("aws-secret://masking-key", [], "is to be added"),
+        ("gcp-secret://projects/p/secrets/s/versions/1", [], None),
+        ("nowhere", [], "REVERSE_ETL_MASKING_KEY_SECRET is neither"),
+    ],
+)
+def test_masking_keys_secret_is_prescribed(
+    secret: str, granted: list[str], remark: str | None
+) -> None:
+    """Where it is one of AWS, by ARN; what cannot be said is told, and hides nothing else."""
+    settings = Settings(
+        store_url="s3://landing/users", s3_region="eu-central-1", masking_key_secret=secret
+    )
+
+    found = prescribe(settings, sub=OTHER_SUB, kms_key_arn=None)
+
+    assert found.permissions is not None
+    statements = [it for it in found.permissions["Statement"] if it["Sid"] == "ReadMaskingKey"]
+    assert [arn for it in statements for arn in it["Resource"]] == granted
+    assert [remark for it in found.remarks if remark and remark in it] == (
+        [remark] if remark else []
+    )
 
 
 def test_prefix_that_cannot_stand_in_a_policy_is_told(

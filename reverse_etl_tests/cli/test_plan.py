@@ -229,6 +229,7 @@ def test_document_has_stable_names() -> None:
         ],
         "redis": [
             "bytes",
+            "free_bytes",
             "key_bytes",
             "key_overhead_bytes",
             "records",

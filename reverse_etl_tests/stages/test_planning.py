@@ -9,6 +9,7 @@ import redis
 
 from reverse_etl import pipeline
 from reverse_etl.cache.layout import record_prefix
+from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.errors import TransientError
 from reverse_etl.landing.documents import find_head
 from reverse_etl.landing.layout import head_name, manifest_name, version_prefix
@@ -143,6 +144,20 @@ def test_memory_in_redis_is_keys_values_and_a_surcharge(
     )
     assert memory.versions == 2
     assert memory.bytes == 2 * (memory.version_bytes or 0)
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lru"])
+def test_room_in_redis_is_told_and_its_policy_looked_at(tmp_path: Path, policy: str) -> None:
+    """What is free of maxmemory stands there, and a server that drops records is a stop."""
+    with RedisServer(maxmemory_bytes=64 << 20) as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", policy)
+        planned = plan(build_spec(), build_runtime(tmp_path, redis_url=server.url))
+
+    assert planned.redis.free_bytes is not None
+    assert 50 << 20 < planned.redis.free_bytes < 64 << 20
+    stops = [stop.message for stop in planned.stops]
+    assert any("drops any key" in message for message in stops) is (policy != "noeviction")
 
 
 def test_surcharge_is_what_a_server_takes(redis_url: str) -> None:

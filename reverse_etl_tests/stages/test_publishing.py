@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,11 @@ def test_object_altered_after_commit_stops_the_load(
     with pytest.raises(IntegrityError, match="not what was written"):
         pipeline.publish(spec, partition, runtime, run_id="r2")
 
-    assert find_head(store, spec.name) == live.head
+    head = find_head(store, spec.name)
+    assert head is not None
+    # If some of it may lie in Redis by now, its objects are kept until that is taken out.
+    assert head.retiring in ((), (landed.manifest.version,))
+    assert replace(head, retiring=()) == live.head
 
 
 def test_redis_away_leaves_the_landed_version(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from reverse_etl.cli.doctor import declared, machine, outside
+from reverse_etl.cli.doctor import declared, machine, outside, redis
 from reverse_etl.cli.doctor.auth import SESSION, examine_auth, uses_aws
 from reverse_etl.cli.doctor.bigquery import JOBS, examine_bigquery, uses_bigquery
 from reverse_etl.cli.doctor.checkup import Checkup, Finding
@@ -22,21 +22,27 @@ from reverse_etl.spec import SyncSpec
 
 _MAX_WIDTH = 120
 
+Rules = dict[str, dict[str, str]]
+
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run every step, or those about AWS; exit code 1 when one failed."""
-    prescription = None
+    """Run every step, or those about AWS or Redis; exit code 1 when one failed."""
+    prescription, rules = None, None
     if arguments.auth:
         checkup, prescription = examine_auth_alone()
+    elif arguments.redis:
+        checkup, rules = examine_redis_alone(find_defs_folder(arguments.defs))
     else:
         checkup = examine(find_defs_folder(arguments.defs))
     if arguments.json:
-        print(json.dumps(_build_document(checkup, prescription)))
+        print(json.dumps(_build_document(checkup, prescription, rules)))
     else:
         width = min(_MAX_WIDTH, shutil.get_terminal_size().columns)
         print(render_findings(checkup.findings, width=width))
         if prescription is not None:
             print(f"\n{prescription.render()}")
+        if rules:
+            print(f"\n{redis.render_rules(rules)}")
     return 1 if checkup.has_failed else 0
 
 
@@ -68,11 +74,36 @@ def examine_auth_alone() -> tuple[Checkup, Prescription | None]:
     return checkup, prescription
 
 
-def _build_document(checkup: Checkup, prescription: Prescription | None) -> dict[str, object]:
+def examine_redis_alone(defs: Path) -> tuple[Checkup, Rules]:
+    """The settings, the syncs and the steps about Redis; and what each role may do there."""
+    checkup = Checkup()
+    loaded: list[Runtime] = []
+    checkup.run("settings", partial(_load_settings, loaded))
+    specs: dict[str, SyncSpec] = {}
+    for folder in declared.find_sync_folders(defs):
+        step = f"defs/{folder.relative_to(defs)}"
+        checkup.run(step, partial(declared.examine_folder, folder, specs))
+    for runtime in loaded:
+        with contextlib.closing(runtime):
+            _examine_redis(checkup, specs, runtime)
+    return checkup, redis.build_rules(specs) if specs else {}
+
+
+def _examine_redis(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runtime) -> None:
+    checkup.run(redis.STEP, partial(redis.examine_redis, runtime))
+    rights = partial(redis.examine_rights, runtime, specs)
+    checkup.run("redis permissions", rights, needs=[redis.STEP])
+
+
+def _build_document(
+    checkup: Checkup, prescription: Prescription | None, rules: Rules | None
+) -> dict[str, object]:
     steps = [asdict(finding) for finding in checkup.findings]
     document: dict[str, object] = {"passed": not checkup.has_failed, "steps": steps}
     if prescription is not None:
         document["policies"] = prescription.as_document()
+    if rules is not None:
+        document["acl"] = rules
     return document
 
 
@@ -95,7 +126,7 @@ def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runt
     needs = [SESSION] if uses_aws(runtime) else []
     checkup.run("store", partial(outside.examine_store, runtime), needs=needs)
     checkup.run("embedded redis", partial(machine.examine_embedded_redis, settings))
-    checkup.run("redis", partial(outside.examine_redis, runtime))
+    _examine_redis(checkup, specs, runtime)
 
 
 def render_findings(findings: list[Finding], *, width: int) -> str:

@@ -12,7 +12,7 @@ from reverse_etl.runtime import Runtime
 from reverse_etl.settings import Settings
 from reverse_etl.stages.listing import VersionLine
 
-_HEADER = ("version", "partition", "rows", "bytes", "committed at", "status")
+_HEADER = ("version", "partition", "rows", "bytes", "committed at", "masking key", "status")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -33,12 +33,18 @@ def execute(arguments: argparse.Namespace) -> int:
                 format_count(line.rows),
                 format_bytes(line.bytes),
                 f"{line.committed_at:%Y-%m-%d %H:%M:%S}Z",
+                _name_key(line) or "",
                 line.status,
             )
             for line in lines
         ]
         print(render_table(_HEADER, rows, numeric=frozenset({"rows", "bytes"})))
     return 0
+
+
+def _name_key(line: VersionLine) -> str | None:
+    """The id of the masking key that a reader needs."""
+    return None if line.masking_key is None else line.masking_key.partition(":")[0]
 
 
 def _build_document(line: VersionLine) -> dict[str, object]:
@@ -49,4 +55,7 @@ def _build_document(line: VersionLine) -> dict[str, object]:
         "bytes": line.bytes,
         "committed_at": format_time(line.committed_at),
         "status": line.status,
+        "policy_fingerprint": line.policy_fingerprint,
+        "key_id": _name_key(line),
+        "key_fingerprint": None if line.masking_key is None else line.masking_key.partition(":")[2],
     }

@@ -32,17 +32,19 @@ def examine_folder(folder: Path, specs: dict[str, SyncSpec]) -> str:
 
 
 def examine_masking_key(specs: dict[str, SyncSpec], runtime: Runtime) -> str:
-    """Whether the key that rule `hmac` needs is there; only its id and fingerprint are shown."""
+    """Whether the key that rule `hmac` needs is there; of it and previous ones, ids and fingerprints."""
     needing = [
         spec.name for spec in specs.values() if any(rule.needs_key for rule in spec.config.columns)
     ]
     if not needing:
         raise SkippedError("no sync uses rule 'hmac'")
-    key = runtime.masking_key
-    if key is None:
+    ring = runtime.masking_keys
+    if ring is None:
         raise ConfigError(
             f"No masking key is configured, and rule 'hmac' of {', '.join(needing)} needs one. Set "
-            "REVERSE_ETL_MASKING_KEY_FILE (or REVERSE_ETL_MASKING_KEY) to the key of your deployment; "
-            "a new one is made with `openssl rand -base64 32` and written `k1:<that>`."
+            "REVERSE_ETL_MASKING_KEY_SECRET, REVERSE_ETL_MASKING_KEY_FILE or REVERSE_ETL_MASKING_KEY to "
+            "the key of your deployment; a new one is made with `openssl rand -base64 32` and written "
+            "`k1:<that>`."
         )
-    return f"key '{key.key_id}', fingerprint {key.fingerprint}"
+    current, *previous = (f"'{key.key_id}', fingerprint {key.fingerprint}" for key in ring.keys)
+    return "; ".join([f"key {current}", *(f"previous key {shown}" for shown in previous)])

@@ -1,11 +1,9 @@
-"""Steps about the outside world: source, store and Redis. Only a probe object is written, and removed."""
+"""Steps about the outside world: source and store. Only a probe object is written, and removed."""
 
 import contextlib
 
-from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cli.days import find_latest_partition
-from reverse_etl.cli.quantities import format_bytes
-from reverse_etl.errors import ConfigError, ConflictError, NotFoundError, TerminalError
+from reverse_etl.errors import ConflictError, NotFoundError, TerminalError
 from reverse_etl.landing.layout import build_id
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.masking.policy import resolve_policy
@@ -14,7 +12,6 @@ from reverse_etl.spec import SyncSpec
 
 #: No sync can have this name, so the probe is nobody's object.
 _PROBE_FOLDER = "_doctor"
-_TIMEOUT_SECONDS = 3.0
 
 
 def examine_source(spec: SyncSpec, runtime: Runtime) -> str:
@@ -76,41 +73,3 @@ def _expect_conflict(store: ObjectStore, name: str, *, etag: str | None) -> None
         f"{store.location} ignores conditions on writes (If-None-Match, If-Match). Commits and heads "
         "rest on them: two runs could overwrite each other. Use a store that honours them."
     )
-
-
-def examine_redis(runtime: Runtime) -> str:
-    """Whether Redis answers, takes writes, and keeps what it is given."""
-    target = RedisTarget(runtime.redis_url, timeout_seconds=_TIMEOUT_SECONDS)
-    with target, target.commands() as client:
-        client.ping()
-        info = {
-            name: value
-            for section in ("server", "replication", "memory")
-            for name, value in client.info(section).items()
-        }
-    return describe_redis(info, address=target.address)
-
-
-def describe_redis(info: dict[str, object], *, address: str) -> str:
-    """What INFO tells in a sentence; `ConfigError` when records could not be kept there."""
-    if info.get("redis_mode") == "cluster":
-        raise ConfigError(
-            f"Redis at {address} is in cluster mode, which this release does not write to. Set "
-            "REVERSE_ETL_REDIS_URL to a server that is not."
-        )
-    if info.get("role") not in (None, "master"):
-        raise ConfigError(
-            f"Redis at {address} is a replica, which takes no writes. Set REVERSE_ETL_REDIS_URL to the "
-            "primary's address."
-        )
-    limit, policy = int(str(info.get("maxmemory", 0))), str(info.get("maxmemory_policy", "unknown"))
-    if limit and policy.startswith("allkeys"):
-        raise ConfigError(
-            f"Redis at {address} evicts any key when it is full (maxmemory-policy {policy}): records "
-            "would vanish from a version that was proved whole. Set maxmemory-policy noeviction."
-        )
-    product = "Valkey" if "valkey_version" in info else "Redis"
-    version = info.get("valkey_version", info.get("redis_version", "of unknown version"))
-    used = format_bytes(int(str(info.get("used_memory", 0))))
-    room = f"{used} used of {format_bytes(limit)}" if limit else f"{used} used, no limit"
-    return f"{product} {version} at {address}, {room}, maxmemory-policy {policy}"

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from reverse_etl.auth.options import AwsSecret
 from reverse_etl.errors import ConfigError
+from reverse_etl.room_options import build_key_source
 from reverse_etl.settings import AwsIdentity, Settings
 
 Policy = dict[str, Any]
@@ -23,6 +25,11 @@ _OPEN_LISTING = (
     "s3:ListBucket stands without its condition on s3:prefix, because S3 denied an object that is not there "
     "though the prefix may be listed: set confine_listing = false in infra/aws. The application's reader "
     "needs the same."
+)
+
+_FIND_ARN = (
+    "secretsmanager:GetSecretValue on the masking key's secret is to be added: a policy names it by ARN, and "
+    "REVERSE_ETL_MASKING_KEY_SECRET by name. aws secretsmanager describe-secret prints it."
 )
 
 
@@ -117,10 +124,26 @@ def _prescribe_permissions(
             kms_key_arn=key,
             partition=_find_partition(settings),
             confine_listing=confine_listing,
+            key_secret_arn=_find_key_secret(settings, remarks),
         )
     except ConfigError as error:
         remarks.append(error.message)
         return None
+
+
+def _find_key_secret(settings: Settings, remarks: list[str]) -> str | None:
+    """The ARN of the secret that holds the masking key, where it is one of AWS."""
+    try:
+        source = build_key_source(settings)
+    except ConfigError as error:
+        remarks.append(error.message)
+        return None
+    if not isinstance(source, AwsSecret):
+        return None
+    if not source.secret_id.startswith("arn:"):
+        remarks.append(_FIND_ARN)
+        return None
+    return source.secret_id
 
 
 def _find_partition(settings: Settings) -> str:
