@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bigquery, s3
+from benchmarks import bigquery, http, masking, reader, redis, s3
 from benchmarks.sample import build_benchmark_warehouse
 
 _USUAL_USERS = 50_000
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "sync", "bigquery", "s3"),
+        choices=("all", "sync", "bigquery", "s3", "masking", "reader", "redis", "http"),
         default="all",
         help="what to run",
     )
@@ -34,6 +34,11 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", default=["json", "parquet"])
     parser.add_argument(
         "--folder", type=Path, help="where files lie meanwhile; a tmpfs leaves the disk out of it"
+    )
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        help="masking: a Python that has drt-core and dlt, to be timed as well",
     )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -57,6 +62,18 @@ def _run_parts(folder: Path, arguments: argparse.Namespace, console: Console) ->
     if arguments.part in ("all", "s3"):
         landing = s3.FULL if arguments.part == "s3" else s3.SHORT
         result["s3"] = s3.run(folder, landing, console)
+    if arguments.part in ("all", "masking"):
+        work = masking.FULL if arguments.part == "masking" else masking.SHORT
+        result["masking"] = masking.run(folder, work, console, peers=arguments.peers)
+    if arguments.part in ("all", "reader"):
+        reading = reader.FULL if arguments.part == "reader" else reader.SHORT
+        result["reader"] = reader.run(folder, reading, console)
+    if arguments.part in ("all", "redis"):
+        loading = redis.FULL if arguments.part == "redis" else redis.SHORT
+        result["redis"] = redis.run(folder, loading, console)
+    if arguments.part in ("all", "http"):
+        asking = http.FULL if arguments.part == "http" else http.SHORT
+        result["http"] = http.run(folder, asking, console)
     return result
 
 
@@ -120,6 +137,14 @@ def _print(console: Console, result: dict[str, Any]) -> None:
         bigquery.print_result(console, result["bigquery"])
     if "s3" in result:
         s3.print_result(console, result["s3"])
+    if "redis" in result:
+        redis.print_result(console, result["redis"])
+    if "http" in result:
+        http.print_result(console, result["http"])
+    if "masking" in result:
+        masking.print_result(console, result["masking"])
+    if "reader" in result:
+        reader.print_result(console, result["reader"])
 
 
 def _print_sync(console: Console, result: dict[str, Any]) -> None:

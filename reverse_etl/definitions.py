@@ -9,6 +9,8 @@ from pathlib import Path
 import dagster as dg
 
 import reverse_etl.defs
+from reverse_etl.components.rollback import build_rollback_job
+from reverse_etl.components.sync import Sync
 from reverse_etl.resources import build_resources
 from reverse_etl.sensors import build_sensors
 from reverse_etl.settings import load_profile
@@ -34,4 +36,6 @@ def defs() -> dg.Definitions:
         # Of the framework's own calls, and of backfill policies, which have been beta for years.
         warnings.simplefilter("ignore", dg.BetaWarning)
         syncs = tree.build_defs(tree.defs_module_path)
-    return dg.Definitions.merge(syncs, build_sensors(profile), common)
+        declared = [sync.spec for sync in tree.get_all_components(of_type=Sync)]
+    jobs = dg.Definitions(jobs=[build_rollback_job(declared)] if declared else [])
+    return dg.Definitions.merge(syncs, jobs, build_sensors(profile), common)

@@ -1,7 +1,7 @@
 """Frozen values that pass between rooms. They hold names, counts and references; never rows."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -127,8 +127,8 @@ class KeyToken:
 class Manifest:
     """The commit of a version. What it does not name does not exist.
 
-    `quarantined` rows of the snapshot were set aside and are not among `rows`; `key_token` is None
-    where keys landed as they are.
+    `quarantined` rows of the snapshot were set aside and are not among `rows`: they are in the objects
+    of `quarantine`, which hold no bucket. `key_token` is None where keys landed as they are.
     """
 
     sync: str
@@ -153,6 +153,7 @@ class Manifest:
     run_id: str
     key_token: KeyToken | None = None
     quarantined: int = 0
+    quarantine: tuple[LandedObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +170,8 @@ class Head:
     """The pointer to the version that readers see; the same value in S3 and in Redis.
 
     `generation` only grows. `kept` names the versions (oldest first) that lie in Redis beside
-    `version`; `retiring` those whose records are being taken out of it, for which their objects
-    are still needed; `blocked` those that must not be promoted again. `policy_fingerprint` and
+    `version`; `retiring` those of which some may lie there, being loaded or taken out, for which their
+    objects are still needed; `blocked` those that must not be promoted again. `policy_fingerprint` and
     `key_token` are the manifest's, for readers that require the one or need the other.
     """
 
@@ -194,13 +195,29 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordGroup:
-    """Some records of a version read back, in order: encoded lines, without the newline."""
+    """Some records of a version read back, in order: encoded lines, without the newline.
+
+    `first_row` says where among all of the version's they begin, where that is known.
+    """
 
     lines: "pa.Array"
     bytes: int
+    first_row: int | None = None
 
     def __repr__(self) -> str:
         return f"RecordGroup(rows={len(self.lines)}, bytes={self.bytes})"
+
+    def cut(self, rows: int) -> "Iterator[RecordGroup]":
+        """The same records in groups of at most so many."""
+        count = len(self.lines)
+        if count <= rows:
+            yield self
+            return
+        for start in range(0, count, rows):
+            lines = self.lines.slice(start, rows)
+            first_row = None if self.first_row is None else self.first_row + start
+            size = self.bytes * len(lines) // count
+            yield RecordGroup(lines=lines, bytes=size, first_row=first_row)
 
 
 class Landed(StrEnum):
@@ -234,11 +251,25 @@ class ExtractReceipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultCount:
+    """In how many rows a column's value could not be masked for one reason, and what became of them.
+
+    `action`: `null` (the value is NULL), `quarantine` (the row was set aside) or `fail`.
+    """
+
+    column: str
+    rule: str
+    reason: str
+    action: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedReceipt:
     """What `masked` did. `seconds` by stage: mask, land, prove. `proof`: `checksum` or `read_back`.
 
     `privacy` is a picture of the group sizes, `leaks` what the scan found and let pass: counts by
-    column and kind. Both are of this very run.
+    column and kind; `faults` what could not be masked. All are of this very run.
     """
 
     manifest: Manifest
@@ -253,11 +284,16 @@ class MaskedReceipt:
     proof: str = "read_back"
     privacy: str | None = None
     leaks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    faults: tuple[FaultCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheReceipt:
-    """What `cache` did. `seconds` by stage: load, verify, publish."""
+    """What `cache` did. `seconds` by stage: load, verify, publish.
+
+    `memory` says what was needed of Redis' and what was free, or why that was not checked; None where
+    nothing was loaded.
+    """
 
     manifest: Manifest
     outcome: Published
@@ -267,3 +303,4 @@ class CacheReceipt:
     location: str
     stage_seconds: dict[str, float] = field(default_factory=dict)
     retired: tuple[str, ...] = ()
+    memory: str | None = None

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from reverse_etl.errors import ConfigError
 from reverse_etl.landing.layout import check_sync_name
+from reverse_etl.masking.faults import QuarantineRules
 from reverse_etl.masking.leak_rules import LeakRules
 from reverse_etl.masking.policy import check_rules
 from reverse_etl.masking.risk_rules import PrivacyRules
@@ -196,6 +197,10 @@ class SyncConfig(_Config):
         default=None,
         description="Proof that nobody stands alone: k-anonymity over all rows, before any is written.",
     )
+    quarantine: QuarantineRules = Field(
+        default=QuarantineRules(),
+        description="How many rows that cannot be masked may be set aside (on_error: quarantine).",
+    )
     leaks: LeakRules = Field(
         default=LeakRules(),
         description="The scan for values that no rule declares; it cannot be switched off.",
@@ -297,9 +302,18 @@ def build_spec(config: SyncConfig, *, folder: Path) -> SyncSpec:
         )
     try:
         check_rules(config.columns, key=config.key)
+        _check_key(config)
     except ConfigError as error:
         raise ConfigError(f"Sync '{config.name}': {error.message}") from None
     return SyncSpec(config=config, query=_read_query(config, folder))
+
+
+def _check_key(config: SyncConfig) -> None:
+    if any(rule.name == config.key and rule.on_error == "null" for rule in config.columns):
+        raise ConfigError(
+            f"The key column '{config.key}' has on_error: null, but a record without a key cannot be "
+            "found. Use on_error: quarantine, or fail."
+        )
 
 
 def _read_query(config: SyncConfig, folder: Path) -> str:

@@ -36,12 +36,17 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors", "sql"},
     "types": {"errors", "sql"},
     "setting_fields": set(),
-    "settings": {"errors", "setting_fields"},
+    "service_settings": {"setting_fields"},
+    "settings": {"errors", "setting_fields", "service_settings"},
     "masking": FLOOR,
     "sources": FLOOR,
     "landing": FLOOR,
     "cache": FLOOR | FORMATS,
-    "serving": FLOOR | FORMATS | {"cache.layout"},
+    "serving": FLOOR
+    | FORMATS
+    | {"cache.layout", "masking.keys", "masking.key_ring", "masking.tokens"}
+    | {"landing.directory", "landing.s3"},  # the two stores that a URL may name, opened late
+    "http_api": {"__version__", "errors", "serving"},
     "auth": FLOOR,
     "spec": FLOOR | {"landing.layout", "masking"},
     "room_options": FLOOR | {"settings", "sources", "landing", "auth"},

@@ -49,24 +49,30 @@ def judge_rows(receipt: MaskedReceipt, *, guards: GuardsConfig) -> dg.AssetCheck
 
 
 def judge_landing(manifest: Manifest, *, store: ObjectStore) -> dg.AssetCheckResult:
-    """List the store again, and hold the objects' rows against the snapshot they came from."""
+    """List the store again, and hold the objects' rows against the snapshot they came from.
+
+    A row of the snapshot is in a record or in quarantine.
+    """
     prefix = version_prefix(manifest.sync, manifest.version)
     listed = {item.name.removeprefix(prefix): item.bytes for item in store.list_objects(prefix)}
     is_committed = listed.pop(MANIFEST, None) is not None
-    expected = {item.name: item.bytes for item in manifest.objects}
+    expected = {item.name: item.bytes for item in manifest.objects + manifest.quarantine}
     rows_landed = sum(item.rows for item in manifest.objects)
+    quarantined = sum(item.rows for item in manifest.quarantine)
     rows_pinned = _find_rows_pinned(manifest, store=store)
     return dg.AssetCheckResult(
         check_name=Check.NOTHING_LOST_ON_LANDING.value,
         passed=is_committed
         and listed == expected
         and rows_landed == manifest.rows
-        and rows_pinned in (None, rows_landed),
+        and quarantined == manifest.quarantined
+        and rows_pinned in (None, rows_landed + quarantined),
         metadata={
             "objects_listed": len(listed),
             "objects_expected": len(expected),
             "bytes_listed": sum(listed.values()),
             "rows_landed": rows_landed,
+            "rows_quarantined": quarantined,
             "rows_pinned": "unknown: a later snapshot was pinned"
             if rows_pinned is None
             else rows_pinned,

@@ -54,6 +54,7 @@ class Places:
             "REVERSE_ETL_REDIS_URL": redis_url,
             "REVERSE_ETL_MASKING_KEY_FILE": str(masking_key_file.absolute()),
             "REVERSE_ETL_MASKING_KEY": None,
+            "REVERSE_ETL_MASKING_KEY_SECRET": None,
         }
 
 

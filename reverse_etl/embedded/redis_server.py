@@ -6,6 +6,7 @@ disk and never outlives the process that started it, however that ends.
 
 import importlib.util
 import platform
+import secrets
 import shutil
 import socket
 import subprocess
@@ -109,7 +110,9 @@ class RedisServer:
 
     def _launch(self, binary: str, port: int, log: IO[bytes]) -> bool:
         command = [binary, "--port", str(port), "--bind", _HOST, "--save", "", "--appendonly", "no"]
-        command += ["--dir", tempfile.gettempdir(), *self._options]
+        # A name that nobody has: what another server left there would be loaded at the start.
+        dump = f"reverse-etl-{secrets.token_hex(8)}.rdb"
+        command += ["--dir", tempfile.gettempdir(), "--dbfilename", dump, *self._options]
         self._port = port
         self._process = subprocess.Popen(  # noqa: S603 - our own words and a binary we looked up
             ["/bin/sh", "-c", _WATCHED, "sh", *command],

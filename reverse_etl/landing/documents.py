@@ -7,7 +7,13 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from reverse_etl.errors import ConflictError, IntegrityError, NotFoundError, TransientError
-from reverse_etl.landing.layout import current_name, head_name, manifest_name, snapshot_name
+from reverse_etl.landing.layout import (
+    current_name,
+    head_name,
+    loading_prefix,
+    manifest_name,
+    snapshot_name,
+)
 from reverse_etl.landing.manifest import (
     decode_current,
     decode_head,
@@ -39,6 +45,18 @@ def find_current(store: ObjectStore, sync: str, partition: str) -> Current | Non
 def find_head(store: ObjectStore, sync: str) -> Head | None:
     """What readers see, if anything was ever published."""
     return _find(store, head_name(sync), decode_head)
+
+
+def find_needed(store: ObjectStore, sync: str) -> set[str]:
+    """The versions whose objects are needed, by what S3's head says; retention leaves them alone.
+
+    While there is no head, those whose records may lie in Redis are named one by one.
+    """
+    head = find_head(store, sync)
+    if head is not None:
+        return {head.version, *head.kept, *head.retiring}
+    prefix = loading_prefix(sync)
+    return {item.name.removeprefix(prefix) for item in store.list_objects(prefix)}
 
 
 def _find(store: ObjectStore, name: str, decode: Callable[[bytes], Document]) -> Document | None:

@@ -117,9 +117,24 @@ def head_name(sync: str) -> str:
     return f"{sync}/{HEAD}"
 
 
+def loading_prefix(sync: str) -> str:
+    """What names versions whose records may lie in Redis while there is no head, with the slash."""
+    return f"{sync}/loading/"
+
+
+def loading_name(sync: str, version: str) -> str:
+    """One of them."""
+    return f"{loading_prefix(sync)}{version}"
+
+
 def object_file_name(file_format: str, compression: str, index: int) -> str:
     """An object's name inside its version; its index is `bucket // buckets_per_object`."""
     if file_format == "parquet":
         return f"part-{index:05d}.parquet"
     ending = {"gzip": ".jsonl.gz", "none": ".jsonl"}[compression]
     return f"{index:05x}{ending}"
+
+
+def quarantine_file_name(index: int) -> str:
+    """The name, inside its version, of an object of rows that were set aside."""
+    return f"quarantine/{index:05d}.jsonl.gz"

@@ -9,7 +9,8 @@ import contextlib
 import datetime as dt
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin
 
@@ -28,7 +29,7 @@ _HEAD_KIND = "reverse_etl/head"
 _KINDS = (_MANIFEST_KIND, _TOMBSTONE_KIND, _SNAPSHOT_KIND, _CURRENT_KIND, _HEAD_KIND)
 
 # Members that came later, and what their absence says.
-_MANIFEST_GAPS: dict[str, Any] = {"key_token": None, "quarantined": 0}
+_MANIFEST_GAPS: dict[str, Any] = {"key_token": None, "quarantined": 0, "quarantine": []}
 _HEAD_GAPS: dict[str, Any] = {"retiring": [], "policy_fingerprint": "", "key_token": None}
 
 
@@ -143,28 +144,48 @@ def _reading(name: str) -> Iterator[None]:
         ) from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """What a type asks of a value: members of its own, items of one type, a model or null, or a kind."""
+
+    members: tuple[tuple[str, Any], ...] | None = None
+    item: Any = None
+    model: Any = None
+    allowed: tuple[Any, ...] = ()
+
+
+@cache
+def _find_form(wanted: Any) -> _Form:
+    """Looked up once for each type: a version of millions has tens of thousands of objects."""
+    if is_dataclass(wanted):
+        return _Form(members=tuple((item.name, item.type) for item in fields(wanted)))
+    allowed = get_args(wanted) if isinstance(wanted, UnionType) else (get_origin(wanted) or wanted,)
+    return _Form(
+        item=get_args(wanted)[0] if get_origin(wanted) is tuple else None,
+        model=next((it for it in get_args(wanted) if is_dataclass(it)), None),
+        allowed=allowed,
+    )
+
+
 def _read(wanted: Any, found: Any, **known: Any) -> Any:
     """`found` as a value of the type `wanted`; what does not fit raises.
 
     Members that a model does not have are left for newer readers; `known` are not looked for.
     """
-    if is_dataclass(wanted):
+    form = _find_form(wanted)
+    if form.members is not None:
         members = {
-            item.name: _read(item.type, found[item.name])
-            for item in fields(wanted)
-            if item.name not in known
+            name: _read(kind, found[name]) for name, kind in form.members if name not in known
         }
-        return wanted(**members, **known)  # type: ignore[operator]
+        return wanted(**members, **known)
     if wanted is dt.datetime:
         return parse_time(found)
-    if get_origin(wanted) is tuple and isinstance(found, list):
-        return tuple(_read(get_args(wanted)[0], item) for item in found)
-    models = [it for it in get_args(wanted) if is_dataclass(it)]
-    if models and isinstance(found, dict):
-        return _read(models[0], found)
-    allowed = get_args(wanted) if isinstance(wanted, UnionType) else (get_origin(wanted) or wanted,)
+    if form.item is not None and isinstance(found, list):
+        return tuple(_read(form.item, item) for item in found)
+    if form.model is not None and isinstance(found, dict):
+        return _read(form.model, found)
     # Not isinstance: true is no number here. No number of a document is below zero.
-    if type(found) not in allowed or (wanted is int and found < 0):
+    if type(found) not in form.allowed or (wanted is int and found < 0):
         raise TypeError
     if isinstance(found, str):
         found.encode()  # a lone surrogate, which JSON can hold and no name can

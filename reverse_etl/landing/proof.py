@@ -12,7 +12,7 @@ from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.layout import MANIFEST, version_prefix
 from reverse_etl.landing.store import ObjectStore
-from reverse_etl.model import Manifest
+from reverse_etl.model import LandedObject, Manifest
 
 
 def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
@@ -42,6 +42,12 @@ def check_listing(
     `etags` says, by name, what the store answered when an object was written; it is compared where
     a listing tells it, and has to be told with `needs_etags`.
     """
+    aside = sum(item.rows for item in manifest.quarantine)
+    if aside != manifest.quarantined:
+        raise IntegrityError(
+            f"The objects of the quarantine hold {aside} rows; {manifest.quarantined} were set aside. "
+            "Nothing goes live; run again, and report this if it stays."
+        )
     rows = sum(item.rows for item in manifest.objects)
     buckets = sum(item.buckets for item in manifest.objects)
     if (rows, buckets) != (manifest.rows, manifest.buckets):
@@ -50,7 +56,7 @@ def check_listing(
             f"{manifest.buckets} were masked. Nothing goes live; run again, and report this if it stays."
         )
     listed = _list_version(store, manifest)
-    written = {item.name: item.bytes for item in manifest.objects}
+    written = {item.name: item.bytes for item in _list_objects(manifest)}
     known = listed.keys() & written.keys()
     missing, extra = len(written.keys() - known), len(listed.keys() - known)
     resized = sum(listed[name][0] != written[name] for name in known)
@@ -69,7 +75,12 @@ def check_listing(
 def is_whole(store: ObjectStore, manifest: Manifest) -> bool:
     """Whether every object of a committed version is still there, of its size."""
     listed = {name: size for name, (size, _) in _list_version(store, manifest).items()}
-    return all(listed.get(item.name) == item.bytes for item in manifest.objects)
+    return all(listed.get(item.name) == item.bytes for item in _list_objects(manifest))
+
+
+def _list_objects(manifest: Manifest) -> tuple[LandedObject, ...]:
+    """All that a version has beside its manifest."""
+    return manifest.objects + manifest.quarantine
 
 
 def _list_version(store: ObjectStore, manifest: Manifest) -> dict[str, tuple[int, str | None]]:

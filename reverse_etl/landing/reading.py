@@ -19,6 +19,8 @@ from reverse_etl.model import LandedObject, Manifest, RecordGroup
 
 _GROUP_ROWS = 16_384
 _GROUP_BYTES = 4 << 20
+# What is done with a group is done several times over in memory.
+_GROUP_LINE_BYTES = 32 << 20
 
 
 def read_groups(
@@ -30,8 +32,13 @@ def read_groups(
     Groups ahead of the one being used are fetched by threads; at most `threads` of them wait.
     """
     with closing(_fetch_ahead(store, manifest, threads=threads)) as fetched:
-        for group, bodies in fetched:
-            yield from _decode(group, bodies, manifest, engine)
+        first_row = 0
+        for objects, bodies in fetched:
+            for lines in _decode(objects, bodies, manifest, engine):
+                group = RecordGroup(lines=lines, bytes=lines.nbytes, first_row=first_row)
+                # A bucket of few records may be large.
+                yield from group.cut(max(1, len(lines) * _GROUP_LINE_BYTES // max(1, group.bytes)))
+                first_row += len(lines)
 
 
 def _fetch_ahead(
@@ -100,7 +107,7 @@ def _fetch(store: ObjectStore, group: list[LandedObject], manifest: Manifest) ->
 
 def _decode(
     group: list[LandedObject], bodies: list[bytes], manifest: Manifest, engine: Engine
-) -> Iterator[RecordGroup]:
+) -> Iterator[pa.Array]:
     parts: Iterator[pa.Array]
     if manifest.format == "json":
         # One string array over all of them: lines are whole in each object.
@@ -116,7 +123,7 @@ def _decode(
     rows = 0
     for lines in parts:
         rows += len(lines)
-        yield RecordGroup(lines=lines, bytes=int(lines.nbytes))
+        yield lines
     expected = sum(item.rows for item in group)
     if rows != expected:
         raise IntegrityError(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reverse_etl.errors import NotFoundError, ReverseEtlError
-from reverse_etl.landing.documents import find_current, find_head, read_manifest
+from reverse_etl.landing.documents import find_current, find_needed, read_manifest
 from reverse_etl.landing.layout import (
     day_prefix,
     is_version,
@@ -45,8 +45,7 @@ def sweep_old_days(
 
     A day whose documents cannot be read is left alone: somebody has to look at it.
     """
-    head = find_head(store, sync)
-    spared = {head.version, *head.kept, *head.retiring} if head else set()
+    spared = find_needed(store, sync)
     swept = days = 0
     for day in _list_days_beyond(store, sync, retention, now=now):
         if day == spare:

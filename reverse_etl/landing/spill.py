@@ -6,7 +6,7 @@ back and ordered. The order within a bucket is that of the key's bytes.
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
@@ -40,11 +40,21 @@ _MOST_BATCH_ROWS = 32_768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What one batch brought: its line sum, how many of its keys are NULL, and what was watched."""
+    """What one batch brought: its line sum, how many of its keys are NULL, and what was watched.
+
+    Rows that were set aside are not among the first two. `is_aside` says which of the watched ones
+    they are, None where none is, and `lines_aside` has their records.
+    """
 
     lines: LineSum
     null_keys: int
     watched: pa.Table
+    is_aside: npt.NDArray[np.bool_] | None = None
+    lines_aside: pa.ChunkedArray | None = None
+
+
+#: Of what was watched, by row: whether the row is set aside. None: no row is.
+Sort = Callable[[pa.Table], npt.NDArray[np.bool_] | None]
 
 
 @dataclass(slots=True)
@@ -91,23 +101,36 @@ class Spill:
         parameters: dict[str, Any],
         *,
         watch: Mapping[str, str] | None = None,
+        sort: Sort | None = None,
     ) -> Added:
         """Encode and keep masked rows: those of the query `masked`, run here in one pass with encoding.
 
-        `watch` is SQL over the masked columns, by name: computed in that pass too, and not kept.
+        `watch` is SQL over the masked columns, by name: computed in that pass too, and not kept. `sort`
+        is shown what was watched, and says which rows are set aside.
         """
         items = {KEY: self._key, LINE: self._record, **(watch or {})}
         selected = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in items.items())
+        lines_aside = None
         with guarded("masking and encoding"), refused_by_value():
             encoded = cursor.sql(
-                f"SELECT {selected}{self._payload(', *')} FROM ({masked})", params=parameters
+                f"SELECT {selected}{self._payload} FROM ({masked})", params=parameters
             ).to_arrow_table()
             watched = encoded.select(list(watch or {}))
             encoded = encoded.drop_columns(watched.column_names)
+            is_aside = None if sort is None else sort(watched)
+            if is_aside is not None:
+                lines_aside = encoded.column(LINE).filter(pa.array(is_aside))
+                encoded = encoded.filter(pa.array(~is_aside))
             lines, null_keys = self._look_at(cursor, encoded)
-            if not null_keys:
+            if not null_keys and encoded.num_rows:
                 self._keep(encoded)
-        return Added(lines=lines, null_keys=null_keys, watched=watched)
+        return Added(
+            lines=lines,
+            null_keys=null_keys,
+            watched=watched,
+            is_aside=is_aside,
+            lines_aside=lines_aside,
+        )
 
     def read_ordered(self, *, row_bytes: float) -> Generator[pa.Table]:
         """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
@@ -120,9 +143,11 @@ class Spill:
         with read_ahead(self._order(rows), items=_BATCHES_AHEAD) as batches:
             yield from batches
 
-    def _payload(self, text: str) -> str:
-        """`text` where the landed columns themselves are kept, nothing where the line is enough."""
-        return "" if self._is_json else text
+    @property
+    def _payload(self) -> str:
+        """The landed columns where they are kept themselves, nothing where the line is enough."""
+        names = [] if self._is_json else self._plan.schema.names
+        return "".join(f", {quote_identifier(name)}" for name in names)
 
     def _look_at(self, cursor: Engine, encoded: pa.Table) -> tuple[LineSum, int]:
         line = quote_identifier(LINE)

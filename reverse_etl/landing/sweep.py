@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from reverse_etl.errors import ConflictError, NotFoundError
-from reverse_etl.landing.documents import find_current, find_head, read_manifest, record_current
+from reverse_etl.landing.documents import find_current, find_needed, read_manifest, record_current
 from reverse_etl.landing.layout import (
     MANIFEST,
     day_prefix,
@@ -60,11 +60,9 @@ def sweep_replaced(
 ) -> int:
     """Remove the day's committed versions that a later one replaced `keep_days` ago; return how many."""
     current = find_current(store, sync, partition)
-    head = find_head(store, sync)
-    spared = {current.version} if current else set()
-    spared |= {head.version, *head.kept, *head.retiring} if head else set()
     if current is None:
         return 0
+    spared = {current.version} | find_needed(store, sync)
     try:
         # The days count from when it was replaced, not from when it was landed.
         replaced_at = read_manifest(store, sync, current.version).committed_at
@@ -97,9 +95,8 @@ def remove_version(store: ObjectStore, sync: str, version: str, *, now: dt.datet
         )
     except ConflictError:
         return 0
-    head = find_head(store, sync)
-    if head is not None and version in {head.version, *head.kept, *head.retiring}:
-        # It was published while this run came to its decision: nothing of it is gone yet.
+    if version in find_needed(store, sync):
+        # It came to be loaded or published while this run decided: nothing of it is gone yet.
         store.put_if_match(name, found[0], etag=buried)
         retract_attempt(store, sync, version)
         return 0

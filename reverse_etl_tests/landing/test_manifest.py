@@ -148,6 +148,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         key_id=draw(st.none() | texts),
         key_token=draw(tokens),
         quarantined=draw(counts),
+        quarantine=tuple(draw(st.lists(objects))),
         snapshot_pinned_at=draw(moments),
         committed_at=draw(moments),
     )
@@ -320,6 +321,7 @@ OPTIONAL = {
     (HEAD, "key_token"),
     (MANIFEST, "key_token"),
     (MANIFEST, "quarantined"),
+    (MANIFEST, "quarantine"),
 }
 
 WRONG = [None, CANARY, -1, True, 1.5, [], {}, [CANARY], {CANARY: CANARY}, "\ud800"]
@@ -333,7 +335,7 @@ def fits(name: str, member: str, wrong: object) -> bool:
     if member == "key_token":
         return wrong is None
     if isinstance(right, tuple):
-        return wrong == [] or (wrong == [CANARY] and isinstance(right[0], str))
+        return wrong == [] or (wrong == [CANARY] and right and isinstance(right[0], str))
     if member in {"version", "format"}:
         return False
     if member == "compression":

@@ -9,7 +9,7 @@ from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.layout import manifest_name, version_prefix
 from reverse_etl.landing.proof import check_listing
 from reverse_etl.landing.store import MemoryStore
-from reverse_etl.model import Manifest
+from reverse_etl.model import LandedObject, Manifest
 from reverse_etl_tests.landing.golden_values import MANIFEST
 
 PREFIX = version_prefix(MANIFEST.sync, MANIFEST.version)
@@ -75,3 +75,25 @@ def test_objects_hold_all_that_was_masked(
     """Rows and buckets of the objects add up to the version's."""
     with pytest.raises(IntegrityError, match="were masked"):
         check_listing(store, manifest, etags=etags)
+
+
+def test_quarantine_is_listed_too(store: MemoryStore, etags: dict[str, str | None]) -> None:
+    """What was set aside is part of the version: named, there, and as many rows as were counted."""
+    aside = LandedObject(
+        name="quarantine/00000.jsonl.gz",
+        first_bucket=0,
+        buckets=0,
+        rows=2,
+        bytes=7,
+        sha256="0" * 64,
+    )
+    manifest = replace(MANIFEST, quarantined=2, quarantine=(aside,))
+
+    with pytest.raises(IntegrityError, match="1 missing, 0 unknown"):
+        check_listing(store, manifest, etags=etags)
+    etag = store.put(PREFIX + aside.name, b"x" * 7)
+    check_listing(store, manifest, etags={**etags, aside.name: etag})
+    with pytest.raises(IntegrityError, match="0 missing, 1 unknown"):
+        check_listing(store, MANIFEST, etags=etags)
+    with pytest.raises(IntegrityError, match="hold 2 rows; 3 were set aside"):
+        check_listing(store, replace(manifest, quarantined=3), etags=etags)

@@ -1,0 +1,42 @@
+"""The whole of it: a world, its writers and readers, a plan, and what was found in the end."""
+
+from collections.abc import Callable
+
+from reverse_etl_tests.torture.check import Check, Findings
+from reverse_etl_tests.torture.final import look_for_leftovers
+from reverse_etl_tests.torture.lanes import Lanes
+from reverse_etl_tests.torture.plan import Scale, build_plan
+from reverse_etl_tests.torture.readers import Readers
+from reverse_etl_tests.torture.watch import Watch
+from reverse_etl_tests.torture.world import World
+from reverse_etl_tests.torture.writers import Writers
+
+# A clean run, then what readers hold on to: far longer than it ever takes.
+_FOLLOW_SECONDS = 20.0
+
+
+def keep_silent(_line: str) -> None:
+    """Nobody watches."""
+
+
+def torture_world(
+    scale: Scale, seed: int, *, tell: Callable[[str], None] = keep_silent
+) -> Findings:
+    """Carry the plan of this seed out, readers at work all the time; return what was found."""
+    findings = Findings()
+    plan = build_plan(scale, seed)
+    with (
+        World(users=scale.users, days=scale.publishes + 4, seed=seed) as world,
+        Writers(world.folder, world.environment) as writers,
+    ):
+        check = Check(world, findings)
+        lanes = Lanes(world, plan, writers, check, findings, tell=tell)
+        lanes.begin()
+        with Watch(world, check, findings).looking(), Readers(world, check, findings) as readers:
+            lanes.run()
+            generation = lanes.end()
+            readers.wait_for(generation, seconds=_FOLLOW_SECONDS)
+        lanes.verify()
+        look_for_leftovers(world, findings)
+        check.heads.conclude()
+    return findings
