@@ -23,6 +23,8 @@ Accept = Callable[[memoryview], bool]
 
 _SEND_BYTES = 256 * 1024
 _RECEIVE_BYTES = 256 * 1024
+# So much of replies always finds room in the socket: they can wait until all is sent.
+_FITTING_BYTES = 32 * 1024
 _ERROR_LINE_BYTES = 512
 _ERROR_LINE_SECONDS = 1.0
 
@@ -45,6 +47,7 @@ class Channel:
         with mapped(address=address):
             self._socket = _connect(connection)
         self._socket.settimeout(0.0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
@@ -73,14 +76,21 @@ class Channel:
         """
         with mapped(address=self.address):
             sent = received = 0
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             while sent < len(commands) or received < reply_bytes:
-                moved = self._send(commands[sent : sent + _SEND_BYTES])
+                piece = commands[sent : sent + _SEND_BYTES]
+                moved = self._send(piece)
                 sent += moved
+                if sent < len(commands) and reply_bytes - received <= _FITTING_BYTES:
+                    if moved < len(piece):
+                        self._wait(selectors.EVENT_WRITE, seconds=self._timeout_seconds)
+                    continue
                 chunk = self._receive(reply_bytes - received)
                 if chunk and not accept(chunk):
                     return False
                 received += len(chunk)
                 if not moved and not chunk:
+                    if sent==len(commands): self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(reply_bytes-received, 65536))
                     events = selectors.EVENT_READ if received < reply_bytes else 0
                     events |= selectors.EVENT_WRITE if sent < len(commands) else 0
                     self._wait(events, seconds=self._timeout_seconds)

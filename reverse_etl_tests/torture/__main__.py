@@ -7,6 +7,7 @@ import time
 
 from rich.console import Console
 
+from reverse_etl_tests.torture.loads import torture_loads
 from reverse_etl_tests.torture.plan import FULL, SMALL
 from reverse_etl_tests.torture.report import print_findings
 from reverse_etl_tests.torture.scene import torture_world
@@ -32,6 +33,9 @@ def main() -> int:
     if arguments.part in ("all", "world"):
         found.append(torture_world(scale, seed, tell=tell))
         print_findings(found[-1], title="readers, writers, Redis", console=console)
+    if arguments.part in ("all", "loads"):
+        found.append(torture_loads(scale, seed, tell=tell))
+        print_findings(found[-1], title="loads that go wrong", console=console)
     console.print(f"seed {seed}, {time.monotonic() - started:.0f} s")
     return int(any(findings.told for findings in found))
 

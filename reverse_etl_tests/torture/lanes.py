@@ -138,6 +138,8 @@ class Lanes:
             if ending.succeeded:
                 return ending
             if not ending.was_killed:
+                if self._is_stuck(order, ending):
+                    return None
                 if not self._is_expected(order, ending):
                     self._blame(order, ending)
                 if ending.error != "TransientError":
@@ -186,6 +188,14 @@ class Lanes:
         if order.version is not None:  # retention may have removed it just now
             return order.version not in self._world.list_versions()
         return ending.error == "NotFoundError"
+
+    def _is_stuck(self, order: Order, ending: Ending) -> bool:
+        """Whether a dead run's half flip stands in the way; then what a person would do is done."""
+        if ending.error != "TerminalError" or "because the heads differ" not in ending.message:
+            return False
+        self._findings.add(Fault.STUCK, f"{order.kind} {order.day}: {ending.message}")
+        self._repeat(Order(kind=Kind.REBUILD, shift_seconds=order.shift_seconds), [])
+        return True
 
     def _blame(self, order: Order, ending: Ending) -> None:
         self._findings.add(

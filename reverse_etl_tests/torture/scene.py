@@ -26,7 +26,7 @@ def torture_world(
     findings = Findings()
     plan = build_plan(scale, seed)
     with (
-        World(users=scale.users, days=scale.publishes + 4, seed=seed) as world,
+        World(users=scale.users, seed=seed) as world,
         Writers(world.folder, world.environment) as writers,
     ):
         check = Check(world, findings)

@@ -50,11 +50,10 @@ class World:
     Time goes by faster in it: a day with every turn, so that retention removes what is old.
     """
 
-    def __init__(self, *, users: int, days: int, seed: int) -> None:
+    def __init__(self, *, users: int, seed: int) -> None:
         self.truth = Truth(users)
         self.seed = seed
-        self._first_day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days)
-        self._days = days
+        self._first_day = dt.datetime.now(dt.UTC).date()
         self._marks = itertools.count(1)
         self._mark_of: dict[str, int] = {}
         self._is_away = threading.Event()
@@ -109,8 +108,8 @@ class World:
         return (self._first_day + dt.timedelta(days=turn)).isoformat()
 
     def find_shift(self, turn: int) -> float:
-        """By how many seconds the clock of a turn is behind: it is the day after the one carried."""
-        return 86_400.0 * (turn + 1 - self._days)
+        """By how many seconds the clock of a turn is ahead: it is the day after the one carried."""
+        return 86_400.0 * (turn + 1)
 
     def prepare(self) -> int:
         """A new mark, its users in the warehouse, and a format for it; return the mark."""
