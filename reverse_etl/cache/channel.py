@@ -22,7 +22,9 @@ from reverse_etl.errors import TransientError
 Accept = Callable[[memoryview], bool]
 
 _SEND_BYTES = 256 * 1024
+_SEND_BUFFER_BYTES = 1024 * 1024
 _RECEIVE_BYTES = 256 * 1024
+_WAKE_BYTES = 16 * 1024
 # So much of replies always finds room in the socket: they can wait until all is sent.
 _FITTING_BYTES = 32 * 1024
 _ERROR_LINE_BYTES = 512
@@ -47,7 +49,9 @@ class Channel:
         with mapped(address=address):
             self._socket = _connect(connection)
         self._socket.settimeout(0.0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        # Written to when there is room for much, a socket is written to less often.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self._woken_at = 1
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
@@ -68,15 +72,23 @@ class Channel:
         self._selector.close()
         self._connection.disconnect()  # type: ignore[no-untyped-call]
 
-    def exchange(self, commands: memoryview, *, reply_bytes: int, accept: Accept) -> bool:
+    def exchange(
+        self,
+        commands: memoryview,
+        *,
+        reply_bytes: int,
+        accept: Accept,
+        never_shorter: bool = False,
+    ) -> bool:
         """Send `commands`, and hand exactly `reply_bytes` of replies to `accept` as they come.
 
-        Returns False as soon as `accept` does, True when everything was sent and received. Raises
-        `TransientError` when the server hangs up or nothing moves for too long.
+        `never_shorter` promises that no other reply that may come is shorter than the expected one: then
+        nobody has to wake up for each of them. Returns False as soon as `accept` does, True when
+        everything was sent and received. Raises `TransientError` when the server hangs up or nothing
+        moves for too long.
         """
         with mapped(address=self.address):
             sent = received = 0
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
             while sent < len(commands) or received < reply_bytes:
                 piece = commands[sent : sent + _SEND_BYTES]
                 moved = self._send(piece)
@@ -90,9 +102,9 @@ class Channel:
                     return False
                 received += len(chunk)
                 if not moved and not chunk:
-                    if sent==len(commands): self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(reply_bytes-received, 65536))
                     events = selectors.EVENT_READ if received < reply_bytes else 0
                     events |= selectors.EVENT_WRITE if sent < len(commands) else 0
+                    self._wake_at(reply_bytes - received if never_shorter else 1)
                     self._wait(events, seconds=self._timeout_seconds)
             return True
 
@@ -102,6 +114,7 @@ class Channel:
         `ending` is what the last command is answered with, and nothing else can be.
         """
         with mapped(address=self.address):
+            self._wake_at(1)
             sent = 0
             tail = b""
             while tail != ending:
@@ -123,6 +136,7 @@ class Channel:
         For the error reply that stopped an exchange.
         """
         line = begun
+        self._wake_at(1)
         with contextlib.suppress(TransientError), mapped(address=self.address):
             while b"\n" not in line and len(line) < _ERROR_LINE_BYTES:
                 chunk = self._receive(_ERROR_LINE_BYTES)
@@ -151,6 +165,13 @@ class Channel:
         if count == 0:
             raise ConnectionResetError
         return self._buffer[:count]
+
+    def _wake_at(self, count: int) -> None:
+        """Count as something to read only so many bytes, or an end; TLS has more than we know of."""
+        count = min(count, _WAKE_BYTES)
+        if count != self._woken_at and not isinstance(self._socket, ssl.SSLSocket):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._woken_at = count
 
     def _wait(self, events: int, *, seconds: float) -> None:
         """Sleep until the socket can move."""

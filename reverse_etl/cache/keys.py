@@ -25,7 +25,7 @@ _HIGH_BITS = np.uint64(0x8080_8080_8080_8080)
 #: `_FIRST_BYTES[n]` keeps the first n bytes of a word: the low ones, on a little-endian machine.
 _FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(_WORD + 1)], dtype=np.uint64)
 
-_QUOTE, _BACKSLASH, _COMMA, _BRACE = (ord(it) for it in '"\\,}')
+_QUOTE, _NUMBER_ENDS, _DIGITS = b'"', b",}", b"-0123456789"
 
 
 def find_keys(engine: Engine, lines: pa.Array | pa.ChunkedArray, *, key_column: str) -> Views:
@@ -71,20 +71,20 @@ def find_first_members(lines: Views, key_column: str) -> Views | None:
     if int((ends - starts).min()) <= len(opening) or not text.begins_with(opening, starts):
         return None
     values = starts + len(opening)
-    is_string = text.read_bytes(values) == _QUOTE
+    is_string = text.read_bytes(values) == ord(_QUOTE)
     if is_string.all():
-        return _cut(text, values + 1, ends, stops=(_QUOTE, _BACKSLASH), right=(_QUOTE,))
-    if is_string.any() or not _are_digits(text.read_bytes(values)).all():
+        return _cut(text, values + 1, ends, stops=b'"\\', right=_QUOTE)
+    if is_string.any() or not _are_among(text.read_bytes(values), _DIGITS):
         return None
-    return _cut(text, values, ends, stops=(_COMMA, _BRACE), right=(_COMMA, _BRACE))
+    return _cut(text, values, ends, stops=_NUMBER_ENDS, right=_NUMBER_ENDS)
 
 
 def _cut(
-    text: "_Text", starts: Places, ends: Places, *, stops: tuple[int, int], right: tuple[int, ...]
+    text: "_Text", starts: Places, ends: Places, *, stops: bytes, right: bytes
 ) -> Views | None:
     """The strings from `starts` up to the first of `stops`, if it is a right one in every line."""
     stop_at = text.find_first(starts, ends, stops)
-    if stop_at is None or not np.isin(text.read_bytes(stop_at), right).all():
+    if stop_at is None or not _are_among(text.read_bytes(stop_at), right):
         return None
     lengths = stop_at - starts
     rows = np.empty((len(starts), 4), dtype=np.uint32)
@@ -99,9 +99,11 @@ def _cut(
     return Views(rows, (text.buffer,))
 
 
-def _are_digits(found: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether each can begin an integer."""
-    return np.isin(found, np.frombuffer(b"-0123456789", dtype=np.uint8))
+def _are_among(found: npt.NDArray[np.uint8], allowed: bytes) -> bool:
+    """Whether each is one of these."""
+    table = np.zeros(256, dtype=np.bool_)
+    table[list(allowed)] = True
+    return bool(table[found].all())
 
 
 class _Text:
@@ -111,9 +113,10 @@ class _Text:
         self.buffer = buffer
         view = memoryview(buffer)
         self._bytes = np.frombuffer(view, dtype=np.uint8)
-        # A word from every place on, aligned or not. Shorter buffers than that hold no record.
+        # A word from every place on. As bytes, not as numbers: numpy takes those that are not aligned
+        # the long way round. Shorter buffers than that hold no record.
         self._last = max(0, len(view) - _WORD)
-        self._words = np.ndarray((self._last + 1,), dtype="<u8", buffer=view, strides=(1,))
+        self._words = np.ndarray((self._last + 1,), dtype="V8", buffer=view, strides=(1,))
 
     def read_bytes(self, places: Places) -> npt.NDArray[np.uint8]:
         """The byte at each place."""
@@ -122,9 +125,9 @@ class _Text:
     def read_words(self, places: Places) -> Words:
         """The eight bytes from each place on."""
         if int(places.max()) <= self._last:
-            return self._words[places]
+            return self._words[places].view("<u8")
         over = np.clip(places - self._last, 0, _WORD)
-        words = self._words[np.minimum(places, self._last)]
+        words = self._words[np.minimum(places, self._last)].view("<u8")
         # A shift by the whole width is no shift: two of half the width.
         half = (over * (_WORD // 2)).astype(np.uint64)
         return (words >> half) >> half
@@ -138,7 +141,7 @@ class _Text:
                 return False
         return True
 
-    def find_first(self, starts: Places, ends: Places, stops: tuple[int, int]) -> Places | None:
+    def find_first(self, starts: Places, ends: Places, stops: bytes) -> Places | None:
         """Where from each start on the first of two bytes stands; None if not before each end."""
         found = starts.copy()
         looking = np.arange(len(starts))

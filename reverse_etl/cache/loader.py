@@ -98,7 +98,10 @@ class _Store(_Keep):
         """Every reply must be OK."""
         expected = wire.expect_stored()
         if not channel.exchange(
-            memoryview(wire.store), reply_bytes=len(expected), accept=expected.accept
+            memoryview(wire.store),
+            reply_bytes=len(expected),
+            accept=expected.accept,
+            never_shorter=True,  # OK is the shortest there is
         ):
             raise _explain(channel, expected.error_reply)
         super().perform(wire, channel)

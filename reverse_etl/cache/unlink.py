@@ -17,7 +17,12 @@ class Unlink:
     def perform(self, wire: Wire, channel: Channel) -> None:
         """Every reply must be a number."""
         replies = UnlinkReplies(wire.rows)
-        channel.exchange(memoryview(wire.unlink), reply_bytes=len(replies), accept=replies.accept)
+        channel.exchange(
+            memoryview(wire.unlink),
+            reply_bytes=len(replies),
+            accept=replies.accept,
+            never_shorter=True,  # an error is longer than a number of one digit
+        )
         if replies.error_reply is not None:
             raise ReplyError(parse_code(channel.read_line(replies.error_reply)))
 

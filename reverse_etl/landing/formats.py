@@ -123,11 +123,11 @@ def _view_strings(
 
     Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
     """
-    # Four bytes from every place on, aligned or not.
-    words = np.ndarray((len(body) - 3,), dtype="<u4", buffer=body, strides=(1,))
+    # Four bytes from every place on; as numbers that are not aligned numpy takes them the long way.
+    words = np.ndarray((len(body) - 3,), dtype="V4", buffer=body, strides=(1,))
     views = np.zeros((len(starts), 4), dtype="<u4")
     views[:, 0] = lengths
-    views[:, 1] = words[starts]
+    views[:, 1] = words[starts].view("<u4")
     views[:, 3] = starts
     buffers = [None, pa.py_buffer(views.tobytes()), pa.py_buffer(body)]
     return pa.Array.from_buffers(pa.string_view(), len(starts), buffers)

@@ -183,6 +183,8 @@ class Lanes:
             return True
         if ending.error == "TerminalError" and "is blocked" in ending.message:
             return order.kind in (Kind.PUBLISH, Kind.WARM)  # rolled back from, just now
+        if order.kind is Kind.WARM and order.words:  # of a blocked one, which retention may remove
+            return order.version not in self._world.list_versions()
         if order.kind is not Kind.ROLLBACK or ending.error == "bug":
             return False
         if order.version is not None:  # retention may have removed it just now
@@ -219,6 +221,8 @@ class Lanes:
                 moments.pop(0)
             elif ending.succeeded and not moments:
                 self._findings.count(f"{deed.what} done")
+                if deed.what == "back":
+                    self._try_blocked()
                 return
             elif ending.error is not None and not self._is_expected(order, ending):
                 self._blame(order, ending)
@@ -227,6 +231,17 @@ class Lanes:
                 self._redraw(kind, moments)
                 time.sleep(_PAUSE_SECONDS)
         self._findings.count(f"{deed.what} given up")
+
+    def _try_blocked(self) -> None:
+        """A plain run of a version that readers were just rolled back from: it must be refused."""
+        head = find_head(self._world.store, SYNC)
+        assert head is not None
+        committed = self._world.list_versions()
+        for version in [it for it in head.blocked if it in committed][-1:]:
+            address = f"{SYNC}/dt={version[:10]}/{version}/manifest.json"
+            order = Order(kind=Kind.WARM, shift_seconds=0, words=("warm", address), version=version)
+            self._repeat(order, [])
+            self._findings.count("runs of a blocked version")
 
     def _redraw(self, kind: Kind, moments: list[Moment]) -> None:
         """It ended before it could be killed: another moment."""
