@@ -55,6 +55,9 @@ def fetch_row(engine: Engine, query: str, parameters: dict[str, Any] | None = No
 
 def unslice(table: pa.Table) -> pa.Table:
     """The table as the engine can scan it: slices of structs in structs, which it refuses, copied."""
+    if any(_nests_structs(column.type) for column in table.columns):
+        # Where columns differ in their chunks, Arrow would cut every one at the edges of all.
+        table = table.combine_chunks()
     for index, column in enumerate(table.columns):
         if _nests_structs(column.type) and any(chunk.offset for chunk in column.chunks):
             # More than one array is what makes Arrow copy.

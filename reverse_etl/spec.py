@@ -303,6 +303,7 @@ def build_spec(config: SyncConfig, *, folder: Path) -> SyncSpec:
     try:
         check_rules(config.columns, key=config.key)
         _check_key(config)
+        _check_quarantine(config)
     except ConfigError as error:
         raise ConfigError(f"Sync '{config.name}': {error.message}") from None
     return SyncSpec(config=config, query=_read_query(config, folder))
@@ -313,6 +314,16 @@ def _check_key(config: SyncConfig) -> None:
         raise ConfigError(
             f"The key column '{config.key}' has on_error: null, but a record without a key cannot be "
             "found. Use on_error: quarantine, or fail."
+        )
+
+
+def _check_quarantine(config: SyncConfig) -> None:
+    aside = [rule.name for rule in config.columns if rule.on_error == "quarantine"]
+    if config.privacy is not None and aside:
+        raise ConfigError(
+            f"privacy proves nothing of rows that are set aside, and {', '.join(map(repr, aside))} has "
+            "on_error: quarantine: the rarest rows would be written where nobody counted them. Use "
+            "on_error: fail or null where privacy is asked for."
         )
 
 

@@ -92,6 +92,14 @@ data "aws_iam_policy_document" "reader" {
     resources = ["${aws_s3_bucket.landing.arn}/${var.prefix}/*"]
   }
 
+  # Rows that were set aside are for people alone.
+  statement {
+    sid       = "LeaveQuarantine"
+    effect    = "Deny"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.landing.arn}/${var.prefix}/*/quarantine/*"]
+  }
+
   # The reader never lists: S3 answers 404 for a missing object only to who may, and 403 to everybody else.
   statement {
     sid       = "ListObjects"

@@ -89,7 +89,7 @@ def build_reader_policy(
 ) -> Policy:
     """What the application's reader needs: to get objects, and to be told of one that it is not there.
 
-    It writes nothing. It never lists either, but S3 answers 403 for a missing object to who may not, and
+    It writes nothing, and reads no row that was set aside. It never lists either, but S3 answers 403 for a missing object to who may not, and
     a version that was retired could not be told from a grant that is missing. `confine_listing` and
     `key_secret_arn`, for an application that makes tokens, are as in `build_permissions_policy`.
     `ConfigError` for a name that IAM would expand.
@@ -97,6 +97,10 @@ def build_reader_policy(
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
         _allow("ReadObjects", ("s3:GetObject",), _build_objects_arn(arn, prefix)),
+        # Rows that were set aside are for people alone.
+        _deny(
+            "LeaveQuarantine", ("s3:GetObject",), _build_objects_arn(arn, prefix) + "/quarantine/*"
+        ),
         _allow_listing(arn, prefix if confine_listing else ""),
         *_allow_key(("kms:Decrypt",), kms_key_arn),
         *_allow_key_secret(key_secret_arn),
@@ -127,6 +131,10 @@ def _build_policy(*statements: Policy) -> Policy:
 
 def _allow(sid: str, actions: tuple[str, ...], resource: str) -> Policy:
     return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": [resource]}
+
+
+def _deny(sid: str, actions: tuple[str, ...], resource: str) -> Policy:
+    return {**_allow(sid, actions, resource), "Effect": "Deny"}
 
 
 def _allow_listing(bucket_arn: str, prefix: str) -> Policy:

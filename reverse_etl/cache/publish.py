@@ -65,7 +65,9 @@ def build_head(
 
     What `previous` calls retiring stays so, but for versions that are whole in Redis again; so are
     `unverified` ones there. A head names every version that has records in Redis.
+    `TerminalError` for a manifest of before manifests said how keys became tokens.
     """
+    _require_token(manifest)
     retiring = sorted({*unverified, *(() if previous is None else previous.retiring)})
     return Head(
         generation=(0 if previous is None else previous.generation) + 1,
@@ -85,6 +87,17 @@ def build_head(
         retiring=tuple(it for it in retiring if it != manifest.version and it not in kept),
         blocked=() if previous is None else previous.blocked,
     )
+
+
+def _require_token(manifest: Manifest) -> None:
+    """Readers that hold the masking key would ask for raw keys, and find nobody."""
+    rules = {column.name: column.rule for column in manifest.columns}
+    if manifest.key_token is None and rules.get(manifest.key, "").startswith("hmac"):
+        raise TerminalError(
+            f"The manifest of version '{manifest.version}' does not say how its keys became tokens: it was "
+            "landed before manifests said so. Materialise extract and masked of its day again, and publish "
+            "that."
+        )
 
 
 def build_rollback_head(

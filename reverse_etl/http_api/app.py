@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -47,7 +48,8 @@ def build_app(
     """The application over readers by sync; it closes them when it ends."""
     gate = Gate(tokens, syncs=frozenset(readers))
     records = Records(readers, gate=gate, options=options)
-    pages = _Pages(readers, metrics=metrics, needs_token=tokens is not None, options=options)
+    document = build_document(needs_token=tokens is not None, options=options)
+    pages = _Pages(readers, gate=gate, metrics=metrics, document=document)
 
     def route(path: str, answer: Answer, *methods: str) -> Route:
         return Route(path, _Endpoint(answer, name=path, metrics=metrics), methods=list(methods))
@@ -108,13 +110,14 @@ class _Pages:
         self,
         readers: Mapping[str, AsyncReader],
         *,
+        gate: Gate,
         metrics: ApiMetrics,
-        needs_token: bool,
-        options: ApiOptions,
+        document: dict[str, Any],
     ) -> None:
         self._readers = readers
+        self._gate = gate
         self._metrics = metrics
-        self._document = build_document(needs_token=needs_token, options=options)
+        self._document = document
 
     async def tell_health(self, scope: Scope, receive: Receive) -> Response:
         """`/healthz`: the process answers."""
@@ -122,8 +125,8 @@ class _Pages:
         return PlainTextResponse("ok\n")
 
     async def tell_readiness(self, scope: Scope, receive: Receive) -> Response:
-        """`/readyz`: every sync has a version that can be read."""
-        del scope, receive
+        """`/readyz`: every sync has a version that can be read; which one, for a token that reaches it."""
+        del receive
         versions: dict[str, str | None] = {}
         for sync, reader in self._readers.items():
             try:
@@ -133,12 +136,17 @@ class _Pages:
                 versions[sync] = None
         is_ready = None not in versions.values()
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-        body = json.dumps({"ready": is_ready, "versions": versions})
+        told: dict[str, Any] = {"ready": is_ready}
+        if self._gate.holds_token(scope):
+            reached = self._gate.find_syncs(scope)
+            told["versions"] = {sync: it for sync, it in versions.items() if sync in reached}
+        body = json.dumps(told)
         return Response(body, status_code=status, media_type="application/json")
 
     async def tell_metrics(self, scope: Scope, receive: Receive) -> Response:
-        """`/metrics`: for Prometheus."""
-        del scope, receive
+        """`/metrics`: for Prometheus, which has a token like everybody: syncs are named."""
+        del receive
+        self._gate.find_syncs(scope)
         return Response(self._metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     async def show_document(self, scope: Scope, receive: Receive) -> Response:

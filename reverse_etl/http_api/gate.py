@@ -23,25 +23,33 @@ class Gate:
 
         A sync that is not served and one that the token does not reach are told apart for nobody.
         """
-        if self._tokens is not None:
-            token = _find_token(scope)
-            grant = None if token is None else self._tokens.find(token)
-            if grant is None:
-                raise ProblemError(
-                    HTTPStatus.UNAUTHORIZED,
-                    "A bearer token of this API is needed: Authorization: Bearer ...",
-                    headers=_CHALLENGE,
-                )
-            if not grant.allows(sync):
-                raise _unknown()
-        if sync not in self._syncs:
-            raise _unknown()
+        if sync not in self.find_syncs(scope):
+            raise ProblemError(
+                HTTPStatus.NOT_FOUND,
+                "There is no such sync here, or this token does not reach it.",
+            )
 
+    def find_syncs(self, scope: Scope) -> frozenset[str]:
+        """The syncs that the request's token reaches; `ProblemError` without a token of ours."""
+        if self._tokens is None:
+            return self._syncs
+        token = _find_token(scope)
+        grant = None if token is None else self._tokens.find(token)
+        if grant is None:
+            raise ProblemError(
+                HTTPStatus.UNAUTHORIZED,
+                "A bearer token of this API is needed: Authorization: Bearer ...",
+                headers=_CHALLENGE,
+            )
+        return frozenset(filter(grant.allows, self._syncs))
 
-def _unknown() -> ProblemError:
-    return ProblemError(
-        HTTPStatus.NOT_FOUND, "There is no such sync here, or this token does not reach it."
-    )
+    def holds_token(self, scope: Scope) -> bool:
+        """Whether the request says who it is, or nobody is asked."""
+        try:
+            self.find_syncs(scope)
+        except ProblemError:
+            return False
+        return True
 
 
 def _find_token(scope: Scope) -> bytes | None:

@@ -41,11 +41,17 @@ def build_document(*, needs_token: bool, options: ApiOptions) -> dict[str, Any]:
             "/readyz": {
                 "get": _describe_page(
                     "Whether every sync can be read, and which version it is.",
-                    {"200": "All can.", "503": "At least one cannot: its version is null."},
+                    {
+                        "200": "All can; versions of the syncs that the token reaches.",
+                        "503": "At least one cannot: its version is null.",
+                    },
                 )
             },
             "/metrics": {
-                "get": _describe_page("Counts and seconds, for Prometheus.", {"200": "As text."})
+                "get": _describe_page(
+                    "Counts and seconds, for Prometheus.",
+                    {"200": "As text.", "401": "No token, or none of this API's."},
+                )
             },
         },
         "components": {
@@ -67,7 +73,7 @@ def build_document(*, needs_token: bool, options: ApiOptions) -> dict[str, Any]:
     }
     if needs_token:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path in ("/v1/{sync}/{key}", "/v1/{sync}/batch"):
+        for path in ("/v1/{sync}/{key}", "/v1/{sync}/batch", "/metrics"):
             for operation in document["paths"][path].values():
                 operation["security"] = [{"token": []}]
     return document

@@ -64,6 +64,14 @@ class _PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._wait()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # uvicorn forgets its own timer at any byte: those of a request that was answered already, or
+        # between two, would keep a connection for ever.
+        is_between = self.cycle is None or self.cycle.response_complete
+        if is_between and self._waiting is None and not self.transport.is_closing():
+            self._wait()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._wait()

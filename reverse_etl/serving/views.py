@@ -43,7 +43,9 @@ class View:
         #: What the Redis keys of the version's records begin with.
         self.prefix = record_prefix(sync, head.version).encode()
         self._terms = terms
-        self._is_plain = self._accepts_policy() and (terms.keys is None or head.key_token is None)
+        self._is_plain = self._accepts_policy() and (
+            terms.keys is None or (head.key_token is None and head.policy_fingerprint != "")
+        )
 
     def name_of(self, key: Key) -> bytes:
         """The Redis key of a key's record; raises as `key_bytes` does."""
@@ -67,9 +69,19 @@ class View:
             raise self._refuse_policy()
         token, keys = self.head.key_token, self._terms.keys
         if token is None or keys is None:
+            self._require_word()
             return encoded
         text = encoded.decode()
         return make_token(token, text, masking_key=keys.find(token.key_id)).encode()
+
+    def _require_word(self) -> None:
+        """A head that names no policy is of before heads said how keys became tokens."""
+        if self._terms.keys is not None and not self.head.policy_fingerprint:
+            raise ConfigError(
+                f"The head of version '{self.head.version}' does not say whether its keys are tokens; it was "
+                "written before heads said so. Publish a version again, or give this reader no masking keys "
+                "and ask by the keys that landed."
+            )
 
     def _accepts_policy(self) -> bool:
         policies = self._terms.policies

@@ -97,6 +97,12 @@ def test_reader_gets_objects_of_its_prefix_alone() -> None:
                 "Resource": ["arn:aws:s3:::acme/users/*"],
             },
             {
+                "Sid": "LeaveQuarantine",
+                "Effect": "Deny",
+                "Action": ["s3:GetObject"],
+                "Resource": ["arn:aws:s3:::acme/users/*/quarantine/*"],
+            },
+            {
                 "Sid": "ListObjects",
                 "Effect": "Allow",
                 "Action": ["s3:ListBucket"],
@@ -155,7 +161,8 @@ def test_empty_prefix_is_the_whole_bucket(build: Callable[..., dict[str, Any]]) 
     """A bucket that belongs to landing alone needs no condition, and gets no doubled slash."""
     policy = build(bucket="acme", prefix="", kms_key_arn=None)
 
-    landed, listed, *_ = policy["Statement"]
+    landed, *_ = policy["Statement"]
+    (listed,) = [it for it in policy["Statement"] if it["Sid"] == "ListObjects"]
     assert landed["Resource"] == ["arn:aws:s3:::acme/*"]
     assert "Condition" not in listed
 

@@ -97,6 +97,15 @@ def test_present_is_read_and_absent_is_told(s3: S3Server, enter: Enter) -> None:
         store.get("not-there")
 
 
+def test_rows_that_were_set_aside_are_not_read(s3: S3Server, enter: Enter) -> None:
+    """They are for people, and no application has a use for them."""
+    name = f"{SYNC}/dt=2026-11-19/{OLD}/quarantine/00000.jsonl.gz"
+    s3.put_object(f"{PREFIX}/{name}", b"aside")
+
+    with pytest.raises(ConfigError, match=r"denied|refused|AccessDenied"):
+        enter().get(name)
+
+
 def test_users_are_read(s3: S3Server, enter: Enter) -> None:
     """Who is there and who is not, without Redis."""
     publish(s3)

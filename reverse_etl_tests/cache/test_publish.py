@@ -14,7 +14,15 @@ from reverse_etl.cache.heads import (
     write_store_head,
 )
 from reverse_etl.cache.layout import VersionState
-from reverse_etl.cache.publish import is_live, is_superseded, pick_newest, publish_head
+from reverse_etl.cache.publish import (
+    build_head as build_next_head,
+)
+from reverse_etl.cache.publish import (
+    is_live,
+    is_superseded,
+    pick_newest,
+    publish_head,
+)
 from reverse_etl.cache.versions import (
     mark_retiring,
     register_version,
@@ -23,7 +31,7 @@ from reverse_etl.errors import ConflictError, TerminalError, TransientError
 from reverse_etl.landing.layout import head_name, manifest_name
 from reverse_etl.landing.manifest import encode_tombstone
 from reverse_etl.landing.store import MemoryStore
-from reverse_etl.model import Head, Published
+from reverse_etl.model import Head, KeyToken, LandedColumn, Published
 from reverse_etl_tests.cache.builders import (
     EARLIER,
     LATER,
@@ -114,6 +122,18 @@ def test_first_version_goes_live_in_both(publisher: Publisher) -> None:
         key="user_id",
         policy_fingerprint=build_manifest([]).policy_fingerprint,
     )
+
+
+def test_version_whose_tokens_nobody_could_make_is_not_published() -> None:
+    """Its manifest is of before manifests said how keys became tokens: readers would find nobody."""
+    columns = (LandedColumn(name="user_id", type="STRING", rule="hmac"),)
+    manifest = dataclasses.replace(build_manifest([]), columns=columns)
+
+    with pytest.raises(TerminalError, match="does not say how its keys became tokens"):
+        build_next_head(manifest, previous=None, kept=(), now=NOW)
+
+    said = dataclasses.replace(manifest, key_token=KeyToken(key_id="k1", domain="sync:s"))
+    assert build_next_head(said, previous=None, kept=(), now=NOW).key_token == said.key_token
 
 
 @pytest.mark.contract

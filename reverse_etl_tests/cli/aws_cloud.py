@@ -67,6 +67,7 @@ def build_rules(policy: Policy) -> tuple[PolicyRule, ...]:
         PolicyRule(
             actions=tuple(statement["Action"]),
             resources=tuple(statement["Resource"]),
+            allow=statement["Effect"] == "Allow",
             string_like={
                 name: (pattern,)
                 for name, pattern in statement.get("Condition", {}).get("StringLike", {}).items()

@@ -7,7 +7,14 @@ import pytest
 import requests
 
 from reverse_etl.model import KeyToken
-from reverse_etl_tests.http_api.conftest import KEYS, ROWS, TOKEN, Api, StartApi
+from reverse_etl_tests.http_api.conftest import (
+    KEYS,
+    OTHER_TOKEN,
+    ROWS,
+    TOKEN,
+    Api,
+    StartApi,
+)
 from reverse_etl_tests.serving.builders import (
     NEW,
     NEWER,
@@ -89,6 +96,7 @@ def test_client_that_holds_the_version_is_told_so(api: Api) -> None:
 
     assert api.get(f"/v1/{SYNC}/u-3", If_None_Match=held).status == 304
     assert api.get(f"/v1/{SYNC}/u-3", If_None_Match=f'"x", W/{held}').status == 304
+    assert api.get(f"/v1/{SYNC}/nobody", If_None_Match=held).status == 404
 
     head = build_head(NEWER, generation=2)
     land(api.store, head, [{"user_id": "u-3", "points": -1}])
@@ -109,6 +117,16 @@ def test_personal_keys_are_asked_for_by_post_alone(api: Api) -> None:
     assert refused.headers["allow"] == "POST"
     assert f"POST /v1/{SYNC}/batch" in refused.document["detail"]
     assert answered.document["records"] == [ROWS[3]]
+
+
+def test_head_that_does_not_say_what_its_keys_are_has_no_paths(api: Api) -> None:
+    """One of before heads named policies may be of a sync whose keys are personal."""
+    publish(
+        build_head(NEW, generation=2, policy_fingerprint=""), store=api.store, client=api.client
+    )
+
+    assert api.get(f"/v1/{SYNC}/u-3").status == 405
+    assert api.batch(["u-3"]).status == 200
 
 
 def test_miss_is_read_from_the_store(api: Api) -> None:
@@ -142,12 +160,17 @@ def test_sync_that_was_never_published_is_not_ready(start_api: StartApi) -> None
     assert api.get(f"/v1/{SYNC}/u-3").headers["retry-after"]
     assert api.get("/readyz").status == 503
     assert api.get("/readyz").document == {"ready": False, "versions": {SYNC: None}}
+    assert api.ask("GET", "/readyz", headers={}).document == {"ready": False}
     assert api.get("/healthz").status == 200
 
 
 def test_ready_names_the_version(api: Api) -> None:
     """Which version is read, for whoever watches."""
     assert api.get("/readyz").document == {"ready": True, "versions": {SYNC: NEW}}
+    other = {"Authorization": f"Bearer {OTHER_TOKEN}"}
+    assert api.ask("GET", "/readyz", headers=other).document == {"ready": True, "versions": {}}
+    assert api.ask("GET", "/readyz", headers={}).document == {"ready": True}
+    assert api.ask("GET", "/metrics", headers={}).status == 401
 
 
 def test_metrics_count_what_happened_and_hold_no_key(api: Api) -> None:

@@ -411,3 +411,22 @@ def test_allowance_for_a_path_that_does_not_leave_is_refused() -> None:
 
     with pytest.raises(PolicyError, match=r"do not leave: 'a\[\].mail'"):
         resolve_leaks(allow, policy=policy)
+
+
+@pytest.mark.parametrize("rule", ["redact", "keep"])
+def test_structs_in_structs_come_in_batches_of_any_chunks(
+    engine: Engine, context: MaskContext, rule: str
+) -> None:
+    """A source gives a batch in as many pieces as it likes, and columns cut at other places."""
+    name = "STRUCT<a STRUCT<b STRING>, c STRING>"
+    one = build_table([{"a": {"b": "x"}, "c": "y"}], name)
+    rules = [{"name": "a.a.b", "rule": rule}, {"name": "a.c", "rule": "hmac"}]
+    _, mask = compile_rules(rules, one.schema, context)
+    cut = pa.concat_tables([one, one, one])
+    uneven = cut.set_column(0, one.schema.field(0), cut.column(0).combine_chunks())
+
+    for batch in (cut, uneven, cut.slice(1)):
+        masked = mask_batch(engine, mask, batch)
+        whole = mask_batch(engine, mask, batch.combine_chunks())
+        assert masked.column("a").to_pylist() == whole.column("a").to_pylist()
+        assert masked.num_rows == batch.num_rows

@@ -73,6 +73,7 @@ def build_head(version: str = NEW, *, generation: int = 1, **others: Any) -> Hea
         "format": "json",
         "compression": "gzip",
         "key": "user_id",
+        "policy_fingerprint": "policy",
     }
     return Head(**(members | others))
 

@@ -132,6 +132,21 @@ def test_keys_that_landed_as_they_are_need_no_masking_key(
     assert reader.get(7) == rows[-1]
 
 
+def test_head_that_does_not_say_what_its_keys_are_is_not_guessed_at(
+    open_reader: OpenReader, store: CountingStore, client: redis.Redis
+) -> None:
+    """Of before heads said it: a raw key of a masked sync is not sent to Redis by a reader with keys."""
+    head = build_head(policy_fingerprint="")
+    land(store, head, ROWS)
+    publish(head, store=store, client=client)
+
+    with pytest.raises(ConfigError, match="does not say whether its keys are tokens") as raised:
+        open_reader(keys=RING).get("canary@example.com")
+
+    assert "canary" not in str(raised.value)
+    assert open_reader().get("u-7") == ROWS[7]
+
+
 def test_integer_keys_are_masked_by_their_digits(
     open_reader: OpenReader, store: CountingStore
 ) -> None:

@@ -226,6 +226,15 @@ def test_key_cannot_become_null(tmp_path: Path) -> None:
         check_and_build(build_sync(key="null").config, folder=tmp_path)
 
 
+def test_privacy_takes_nobody_aside(tmp_path: Path) -> None:
+    """The rarest rows would be written where nobody counted them: told when the sync loads."""
+    (tmp_path / "query.sql").write_text(QUERY, encoding="utf-8")
+    spec = build_sync(key="quarantine", privacy={"quasi_identifiers": ["user_id"], "k": 2})
+
+    with pytest.raises(ConfigError, match="privacy proves nothing of rows that are set aside"):
+        check_and_build(spec.config, folder=tmp_path)
+
+
 def test_guards_count_what_lands(tmp_path: Path) -> None:
     """A table that is large enough only with what is set aside is not."""
     people = build_crowd(emails=dict.fromkeys(range(5), "canary"))
