@@ -1,7 +1,8 @@
 """The smallest change of the YAML that would accept what a query returns, to be pasted. Pure.
 
 Names and types only. What is new is dropped, also inside of a column that is kept; what was renamed or
-retyped keeps its rule where that rule takes it.
+retyped keeps its rule where that rule takes it. A rule that shows values is never carried to another
+name: the column there may hold anything, so it is dropped and a person chooses.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,12 @@ from reverse_etl.errors import ConfigError
 from reverse_etl.masking.advice_text import Change, write_changes
 from reverse_etl.masking.nested import find_roots
 from reverse_etl.masking.nested_paths import ELEMENT, Path, list_leaves, list_places, parse_path
-from reverse_etl.masking.renames import find_renames, measure_likeness
+from reverse_etl.masking.renames import (
+    find_renames,
+    is_surely_renamed,
+    measure_likeness,
+    shows_values,
+)
 from reverse_etl.masking.rules import Drop, Hmac, Keep, Rule
 from reverse_etl.types import (
     Kind,
@@ -26,7 +32,6 @@ from reverse_etl.types import (
 Resolves = Callable[[Sequence[Rule], str], bool]
 
 _KEY_KINDS = {Kind.STRING, Kind.INT64}
-_NESTED = {Kind.ARRAY, Kind.STRUCT}
 
 
 def advise(
@@ -114,7 +119,10 @@ class _Draft:
             if is_key:
                 self.key = None
             return Change(instead_of=(rule.name,), why="the query does not return it")
-        change = self._fit(rule, field, is_key=is_key)
+        if rule.name != name and shows_values(rule) and not is_surely_renamed(rule, field):
+            change = self._mask(rule, field, is_key=is_key, why="the query does not return it")
+        else:
+            change = self._fit(rule, field, is_key=is_key)
         if change is None and is_key:
             self.key = None
         return None if change is None or change.entries == (rule,) else change
@@ -135,35 +143,52 @@ class _Draft:
         for wanted in (named, named.model_copy(update={"type": found})):
             if is_guarded or not _takes(wanted, field, is_key=is_key):
                 continue
-            split = None if wanted is named else _split(named, field)
+            split = None if wanted is named else _split(rule, field)
             if split is not None:
-                why = "what is new in it does not leave"
-                return Change(entries=split, instead_of=(rule.name,), why=why)
+                return split
             was = (
                 "" if wanted is named else f"was {rule.type}" if rule.type else "declares the type"
             )
             return Change(entries=(wanted,), instead_of=(rule.name,), edits=True, why=was)
+        why = "protected upstream" if is_guarded else f"rule {rule.rule} does not take {found}"
+        return self._mask(rule, field, is_key=is_key, why=why)
+
+    def _mask(self, rule: Rule, field: pa.Field, *, is_key: bool, why: str) -> Change | None:
+        """A rule in place of the entry's that shows nothing; None for a key that cannot have one."""
         masked = (
             Hmac(name=field.name, rule="hmac") if is_key else Drop(name=field.name, rule="drop")
         )
         if is_key and not _takes(masked, field, is_key=True):
             return None
-        why = "protected upstream" if is_guarded else f"rule {rule.rule} does not take {found}"
-        return Change(entries=(masked,), instead_of=(rule.name,), why=why)
+        perhaps = {} if rule.name == field.name else {field.name: rule.name}
+        return Change(entries=(masked,), instead_of=(rule.name,), why=why, perhaps=perhaps)
 
     def _drop_empty_columns(self, changes: Sequence[Change]) -> Iterator[Change]:
         """One entry for a column in place of paths of which none would leave."""
         after = apply_changes(self._rules, changes)
         leaving = {parse_path(rule.name).root for rule in after if rule.leaves}
         empty = find_roots(after) - leaving
+        replaced: dict[str, str] = {}
         for change in changes:
             names = (*change.instead_of, *(rule.name for rule in change.entries))
-            if empty.isdisjoint(parse_path(name).root for name in names):
+            roots = empty.intersection(parse_path(name).root for name in names)
+            if not roots:
                 yield change
+            # Entries of another column whose leaves are perhaps here now.
+            replaced |= {name: root for name in change.instead_of for root in roots}
         for root in sorted(empty):
-            paths = tuple(it.name for it in self._rules if parse_path(it.name).root == root)
-            drop = Drop(name=root, rule="drop")
-            yield Change(entries=(drop,), instead_of=paths, why="nothing of it would leave")
+            paths = tuple(
+                it.name
+                for it in self._rules
+                if parse_path(it.name).root == root or replaced.get(it.name) == root
+            )
+            others = sorted({parse_path(path).root for path in paths} - {root})
+            yield Change(
+                entries=(Drop(name=root, rule="drop"),),
+                instead_of=paths,
+                why="nothing of it would leave",
+                perhaps=dict.fromkeys([root], others[0]) if others else {},
+            )
 
 
 def _takes(rule: Rule, field: pa.Field, *, is_key: bool) -> bool:
@@ -179,42 +204,60 @@ def _takes(rule: Rule, field: pa.Field, *, is_key: bool) -> bool:
     return not is_key or type_kind(landed) in _KEY_KINDS
 
 
-def _split(rule: Rule, field: pa.Field) -> tuple[Rule, ...] | None:
-    """Rules by path for a column that is kept and has new fields, so that they stay; None: it has none."""
-    if not isinstance(rule, Keep) or rule.type is None or type_kind(field) not in _NESTED:
+def _split(rule: Rule, field: pa.Field) -> Change | None:
+    """Rules by path for a column with fields that is kept, so that new ones stay; None: it has none."""
+    if not isinstance(rule, Keep) or rule.type is None:
         return None
-    leaves = list(list_leaves(field))
-    known = _find_known(
-        dict(list_leaves(parse_type_name(rule.type, name=field.name))), dict(leaves)
-    )
-    if len(known) == len(leaves):
+    before, after = _list_declared(rule), dict(list_leaves(field))
+    if not any(_list_names(path) for path in (*before, *after)):
         return None
-    if not known:
-        return (Drop(name=field.name, rule="drop"),)
-    return tuple(
-        rule.model_copy(update={"name": leaf.name, "type": bigquery_type_name(leaf)})
-        if path in known
-        else Drop(name=leaf.name, rule="drop")
-        for path, leaf in leaves
+    known = _find_known(before, after)
+    if len(known) == len(after):
+        return None
+    entries: tuple[Rule, ...] = (Drop(name=field.name, rule="drop"),)
+    if known:
+        entries = tuple(
+            rule.model_copy(update={"name": leaf.name, "type": bigquery_type_name(leaf)})
+            if path in known
+            else Drop(name=leaf.name, rule="drop")
+            for path, leaf in after.items()
+        )
+    return Change(
+        entries=entries,
+        instead_of=(rule.name,),
+        why="what is new in it does not leave",
+        perhaps=_find_perhaps(before, after, known=known) if known else {},
     )
+
+
+def _list_declared(rule: Rule) -> dict[Path, pa.Field]:
+    """The leaves of the type that the rule declares; none where it is no type."""
+    try:
+        return dict(list_leaves(parse_type_name(rule.type or "", name=rule.name)))
+    except ConfigError:
+        return {}
 
 
 def _find_known(before: Mapping[Path, pa.Field], after: Mapping[Path, pa.Field]) -> set[Path]:
-    """The leaves that were there before, wherever there are arrays now, or under a similar name."""
-    names = {_list_names(path) for path in before}
-    known = {path for path in after if _list_names(path) in names}
-    gone = {path: leaf for path, leaf in before.items() if path not in after}
-    for path, leaf in after.items():
-        like = [
-            old
-            for old, was in gone.items()
-            if measure_likeness(str(old), str(path)) is not None
-            and bigquery_type_name(was) == bigquery_type_name(leaf)
-        ]
-        if path not in known and like:
-            known.add(path)
-            del gone[like[0]]
-    return known
+    """The leaves that were there before, of the same type: whatever case, wherever there are arrays now."""
+    declared = {(_fold(path), bigquery_type_name(leaf)) for path, leaf in before.items()}
+    return {
+        path for path, leaf in after.items() if (_fold(path), bigquery_type_name(leaf)) in declared
+    }
+
+
+def _find_perhaps(
+    before: Mapping[Path, pa.Field], after: Mapping[Path, pa.Field], *, known: set[Path]
+) -> dict[str, str]:
+    """By new leaves the names of those that are gone and were called alike."""
+    gone = [str(path) for path in before if _fold(path) not in {_fold(it) for it in after}]
+    fresh = [leaf.name for path, leaf in after.items() if path not in known]
+    alike = {new: [old for old in gone if measure_likeness(old, new) is not None] for new in fresh}
+    return {new: olds[0] for new, olds in alike.items() if olds}
+
+
+def _fold(path: Path) -> tuple[str, ...]:
+    return tuple(name.casefold() for name in _list_names(path))
 
 
 def _list_names(path: Path) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from reverse_etl.masking.rules import Keep, Rule
 
@@ -18,13 +18,15 @@ _WRITTEN = {"name", "rule", "type"}
 class Change:
     """Entries of `columns`, and those in whose place they stand: none for a column that is new.
 
-    `edits` says that they keep the options of the one entry in whose place they stand.
+    `edits` says that they keep the options of the one entry in whose place they stand. `perhaps` has, by
+    an entry's name, the one that its column or leaf may have had before.
     """
 
     entries: tuple[Rule, ...] = ()
     instead_of: tuple[str, ...] = ()
     edits: bool = False
     why: str = ""
+    perhaps: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_changes(changes: Sequence[Change], *, key: str | None = None) -> str:
@@ -68,6 +70,9 @@ def _explain(rule: Rule, change: Change) -> str:
         said = [f"in place of {', '.join(map(write_text, change.instead_of))}: {said[0]}"]
     if change.edits and rule.model_dump(exclude=_WRITTEN, exclude_defaults=True):
         said.append("its other options stay")
+    if rule.name in change.perhaps:
+        old = write_text(change.perhaps[rule.name])
+        said.append(f"perhaps {old} under a new name: choose its rule by hand")
     return "; ".join(said)
 
 

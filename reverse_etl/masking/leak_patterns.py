@@ -32,15 +32,20 @@ _IP6 = (
 )
 IP = f"{_IP4}|{_IP6}"
 
-# %40 is an @ in a URL.
+# %40 is an @ in a URL, \u0040 in JSON that somebody keeps as text. Before it stand the letters of RFC 5322
+# that prose has few of there, and the points that Japanese carriers once gave out: ada.@, a..b@.
+_AT = r"@|%40|\\+u0040"
 # Letters of all scripts are what is not ASCII: RE2's classes of them take as long to plan as all else.
 _LETTER = r"A-Za-z\x{80}-\x{10FFFF}"
 EMAIL = (
-    rf"[0-9{_LETTER}_+'-](?:@|%40)"
+    rf"[0-9{_LETTER}_+'.!=-](?:{_AT})"
     rf"(?:[0-9{_LETTER}](?:[0-9{_LETTER}-]*[0-9{_LETTER}])?\.)+[{_LETTER}]{{2,}}"
 )
 
-_PHONE_BETWEEN = r"[ ().-]{0,2}"
+# Blanks as they are pasted from a page, and lines that were broken.
+_BLANK = r" \n\r\x{A0}"
+_PHONE_SIGN = rf"[{_BLANK}().-]"
+_PHONE_BETWEEN = f"{_PHONE_SIGN}{{0,2}}"
 # E.164: a plus and up to 15 digits, grouped anyhow.
 _PHONE_E164 = rf"(?:^|[^0-9A-Za-z+])\+[1-9](?:{_PHONE_BETWEEN}[0-9]){{7,14}}(?:$|[^0-9A-Za-z])"
 _JAPANESE = (
@@ -52,7 +57,7 @@ _JAPANESE = (
 )
 _PHONE_JAPAN = (
     r"(?:^|[^0-9A-Za-z+._-])\(?(?:"
-    + "|".join(form.format(r"[ ()-]{1,2}") for form in _JAPANESE)
+    + "|".join(form.format(f"{_PHONE_SIGN}{{1,2}}") for form in _JAPANESE)
     + r")(?:$|[^0-9A-Za-z._-]|\.(?:$|[^0-9]))"
 )
 PHONE_WRITTEN = f"{_PHONE_E164}|{_PHONE_JAPAN}"
@@ -60,15 +65,22 @@ PHONE_WRITTEN = f"{_PHONE_E164}|{_PHONE_JAPAN}"
 PHONE_BARE = r"\b0[0-9]{10}\b"
 PHONE_BARE_HIT = r"^0[5-9]0[1-9]"
 
-# What follows a point is no number of its own; it is matched first, and left out.
+# What follows a point is no number of its own; it is matched first, and left out. Numbers in groups have
+# more than one digit before each point.
 DECIMALS = r"[0-9]\.[0-9]+"
+#: What stands between groups of digits, to be taken out.
+BETWEEN = rf"[{_BLANK}.-]"
 
+# Points between all groups or none: two prices side by side are no card.
+_CARD_SIGN = rf"(?:[{_BLANK}-]|\r\n)"
+_CARD_GROUP = r"(?:[456][0-9]{3}|35[0-9]{2}|2[2-7][0-9]{2})"
 # By the beginnings and lengths that card schemes use: a time such as 20261119123456 has none.
 CARD = (
     r"\b(?:4[0-9]{12}(?:[0-9]{3}){0,2}|5[0-9]{15}|2[2-7][0-9]{14}|3[47][0-9]{13}|3[0689][0-9]{12}"
     r"|35[0-9]{14}|6[0-9]{15,18}"
-    r"|(?:[456][0-9]{3}|35[0-9]{2}|2[2-7][0-9]{2})(?:[ -][0-9]{4}){3}(?:[ -][0-9]{3})?"
-    r"|3[04-9][0-9]{2}[ -][0-9]{6}[ -][0-9]{4,5})\b"
+    rf"|{_CARD_GROUP}(?:{_CARD_SIGN}[0-9]{{4}}){{3}}(?:{_CARD_SIGN}[0-9]{{3}})?"
+    rf"|{_CARD_GROUP}(?:\.[0-9]{{4}}){{3}}(?:\.[0-9]{{3}})?"
+    rf"|3[04-9][0-9]{{2}}(?:{_CARD_SIGN}[0-9]{{6}}{_CARD_SIGN}|\.[0-9]{{6}}\.)[0-9]{{4,5}})\b"
 )
 # With a fourth group it is a card, and too long to be valid.
 MY_NUMBER = r"\b(?:[0-9]{12}|[0-9]{4}(?:[ -][0-9]{4}){2,3})\b"
@@ -82,9 +94,10 @@ CLOUD_KEY = (
 
 # What every text of a kind contains, cheap to look for.
 _GATE = (
-    r"@|%40"
-    r"|\+[1-9]|0[0-9]{10}|0[1-9][0-9]{0,3}[ ()-]{1,2}[0-9]{1,4}[ ()-]{1,2}[0-9]{3}"
-    r"|[0-9]{12}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}"
+    r"@|%40|u0040"
+    rf"|\+[1-9]|0[0-9]{{10}}"
+    rf"|0[1-9][0-9]{{0,3}}{_PHONE_SIGN}{{1,2}}[0-9]{{1,4}}{_PHONE_SIGN}{{1,2}}[0-9]{{3}}"
+    rf"|[0-9]{{12}}|[0-9]{{4}}{BETWEEN}{{1,2}}[0-9]{{4}}(?:[0-9]{{2}})?{BETWEEN}{{1,2}}[0-9]{{4}}"
     r"|[0-9]\.[0-9]{1,3}\.[0-9]|[0-9a-fA-F]{4}:[0-9a-fA-F:]"
     r"|eyJ|AKIA|ASIA|AIza|PRIVATE KEY|gh[pousr]_|github_pat_"
     rf"|{HAS_WIDE}"

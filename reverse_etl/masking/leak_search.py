@@ -17,6 +17,7 @@ from reverse_etl.errors import TerminalError
 from reverse_etl.masking.leak_checksums import is_luhn_valid, is_my_number
 from reverse_etl.masking.leak_kinds import HIT, MISS, MOST_CANDIDATES, LeakKind, find_shift
 from reverse_etl.masking.leak_patterns import (
+    BETWEEN,
     CARD,
     CLOUD_KEY,
     DECIMALS,
@@ -76,9 +77,9 @@ def _find_checked(
     """Runs of digits that match, with what stood between them taken out: hits where `is_valid`."""
     # Decimals are matched first, and left out.
     places, runs = _extract(texts, f"{DECIMALS}|{pattern}")
-    whole = pc.invert(pc.match_substring(runs, "."))
+    whole = pc.invert(pc.match_substring_regex(runs, f"^{DECIMALS}$"))
     places, runs = places[whole.to_numpy(zero_copy_only=False)], runs.filter(whole)
-    bare = pc.replace_substring_regex(runs, "[ -]", "")
+    bare = pc.replace_substring_regex(runs, BETWEEN, "")
     hits = is_valid(bare.cast(pa.int64()).to_numpy())
     return _sum_candidates(places, hits, texts=len(texts), most=MOST_CANDIDATES)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from reverse_etl.errors import ConfigError
 from reverse_etl.masking.nested import find_roots
 from reverse_etl.masking.nested_paths import ELEMENT, Path, list_leaves, list_places, parse_path
-from reverse_etl.masking.rules import Keep, Rule
+from reverse_etl.masking.rules import Custom, Keep, Rule
 from reverse_etl.types import Kind, bigquery_type_name, normalise_type_name, type_kind
 
 _SAME = 2.0  # but for case
@@ -20,7 +20,8 @@ def find_renames(rules: Sequence[Rule], *, schema: pa.Schema) -> dict[str, str]:
     """The new names of columns and paths that are gone, by old ones, where that is likely.
 
     They are equal but for case; or similar, in one step of a path, and of the type that the rule
-    declares. Where it declares none, any that a rule which masks takes.
+    declares. Where it declares none, any that a rule which masks takes. Likely is not sure: see
+    `is_surely_renamed`.
     """
     by_path = find_roots(rules)
     places = list_places(schema, by_path=by_path)
@@ -41,6 +42,21 @@ def find_renames(rules: Sequence[Rule], *, schema: pa.Schema) -> dict[str, str]:
         if rule.name not in renames and name not in renames.values():
             renames[rule.name] = name
     return renames
+
+
+def shows_values(rule: Rule) -> bool:
+    """Whether values may land as they are: then a wrong guess of a name would let new data out."""
+    return isinstance(rule, Keep) or (isinstance(rule, Custom) and rule.may_keep)
+
+
+def is_surely_renamed(rule: Rule, field: pa.Field) -> bool:
+    """Whether the names are equal but for case, and the type is the one that was declared, if any was."""
+    if rule.name.casefold() != field.name.casefold():
+        return False
+    try:
+        return rule.type is None or normalise_type_name(rule.type) == bigquery_type_name(field)
+    except ConfigError:
+        return False
 
 
 def measure_likeness(old: str, new: str) -> float | None:

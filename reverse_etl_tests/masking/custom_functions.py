@@ -27,6 +27,18 @@ def unchanged(values: "Series[Any]") -> "Series[Any]":
     return values.copy()
 
 
+def one_nulled(values: "Series[Any]") -> "Series[Any]":
+    return values.where(values != "eve")
+
+
+def tenth_cut(values: "Series[Any]") -> "Series[Any]":
+    return values.where(values > "001", values.str[:1])
+
+
+def fifth_cut(values: "Series[Any]") -> "Series[Any]":
+    return values.where(values > "003", values.str[:1])
+
+
 def emptied(values: "Series[Any]") -> "Series[Any]":
     return values.where(values != "ada")
 

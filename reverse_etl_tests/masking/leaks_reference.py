@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from reverse_etl.masking.leak_kinds import HIT, MISS, MOST_CANDIDATES, LeakKind, find_shift
 from reverse_etl.masking.leak_patterns import (
+    BETWEEN,
     CARD,
     CLOUD_KEY,
     DECIMALS,
@@ -94,11 +95,12 @@ def _find_checked(pattern: str, is_valid: Callable[[str], str]) -> Callable[[str
     def find(text: str) -> str:
         whole = (
             f"list_filter(regexp_extract_all({text}, {pattern}), "
-            f"lambda leak_run: NOT contains(leak_run, '.'))[:{MOST_CANDIDATES}]"
+            f"lambda leak_run: NOT regexp_full_match(leak_run, {quote_literal(DECIMALS)}))"
+            f"[:{MOST_CANDIDATES}]"
         )
         numbers = (
             f"list_transform({whole}, lambda leak_run: "
-            "replace(replace(leak_run, ' ', ''), '-', '')::BIGINT)"
+            f"regexp_replace(leak_run, {quote_literal(BETWEEN)}, '', 'g')::BIGINT)"
         )
         return _sum_candidates(numbers, is_valid("leak_number"), "leak_number")
 

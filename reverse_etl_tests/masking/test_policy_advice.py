@@ -16,6 +16,8 @@ from reverse_etl_tests.masking.advised import apply_advice, build_rules, has_adv
 ID = {"name": "id", "rule": "keep"}
 KEEP_POINTS = {"name": "points", "rule": "keep"}
 EMAIL = {"name": "email", "rule": "hmac"}
+MAY_KEEP = {"rule": "custom", "function": "a.b:c", "gives": "STRING", "may_keep": True}
+IN_PLACE_OF_HOME = "in place of home: what is new in it does not leave"
 KEPT_HOME = {"name": "home", "rule": "keep", "type": "STRUCT<city STRING, zip STRING>"}
 CITY = {"name": "home.city", "rule": "hmac"}
 ZIP = {"name": "home.zip", "rule": "drop"}
@@ -126,8 +128,88 @@ def list_lines(message: str) -> list[str]:
         pytest.param(
             [ID, KEPT_HOME],
             {"id": "STRING", "home": "STRUCT<city STRING, zip INT64>"},
-            [f'- {{name: home, rule: keep, type: "STRUCT<city STRING, zip INT64>"}}  # was {HOME}'],
+            [
+                f"- {{name: home.city, rule: keep, type: STRING}}  # {IN_PLACE_OF_HOME}",
+                f"- {{name: home.zip, rule: drop}}  # {IN_PLACE_OF_HOME}",
+            ],
             id="field retyped",
+        ),
+        pytest.param(
+            [ID, KEPT_HOME | {"type": "STRUCT<zips ARRAY<STRING>, city STRING>"}],
+            {"id": "STRING", "home": "STRUCT<zips BYTES, city STRING>"},
+            [
+                f"- {{name: home.zips, rule: drop}}  # {IN_PLACE_OF_HOME}",
+                f"- {{name: home.city, rule: keep, type: STRING}}  # {IN_PLACE_OF_HOME}",
+            ],
+            id="array in a kept column retyped",
+        ),
+        pytest.param(
+            [ID, KEPT_HOME | {"type": "STRUCT<zips ARRAY<STRING>, city STRING>"}],
+            {"id": "STRING", "home": "STRUCT<zips BYTES, x STRING>"},
+            [f"- {{name: home, rule: drop}}  # {IN_PLACE_OF_HOME}"],
+            id="array in a kept column retyped, and the rest renamed",
+        ),
+        pytest.param(
+            [ID, KEPT_HOME],
+            {"id": "STRING", "home": "STRING"},
+            [f"- {{name: home, rule: drop}}  # {IN_PLACE_OF_HOME}"],
+            id="column with fields is text",
+        ),
+        pytest.param(
+            [ID, KEPT_HOME | {"type": "STRUCT<phone_type STRING, city STRING>"}],
+            {"id": "STRING", "home": "STRUCT<phone STRING, City STRING>"},
+            [
+                (
+                    f"- {{name: home.phone, rule: drop}}  # {IN_PLACE_OF_HOME}; perhaps "
+                    "home.phone_type under a new name: choose its rule by hand"
+                ),
+                f"- {{name: home.City, rule: keep, type: STRING}}  # {IN_PLACE_OF_HOME}",
+            ],
+            id="field of a kept column renamed",
+        ),
+        pytest.param(
+            [ID, {"name": "email_hash", "rule": "keep", "type": "STRING"}],
+            {"id": "STRING", "email": "STRING"},
+            [
+                (
+                    "- {name: email, rule: drop}  # in place of email_hash: the query does not return "
+                    "it; perhaps email_hash under a new name: choose its rule by hand"
+                )
+            ],
+            id="similar to what is kept, of the type that was declared",
+        ),
+        pytest.param(
+            [ID, KEEP_POINTS | {"type": "INT64"}],
+            {"id": "STRING", "Points": "STRING"},
+            [
+                (
+                    "- {name: Points, rule: drop}  # in place of points: the query does not return "
+                    "it; perhaps points under a new name: choose its rule by hand"
+                )
+            ],
+            id="kept, case changed and retyped",
+        ),
+        pytest.param(
+            [ID, EMAIL | MAY_KEEP | {"type": "STRING"}],
+            {"id": "STRING", "email2": "STRING"},
+            [
+                (
+                    "- {name: email2, rule: drop}  # in place of email: the query does not return it; "
+                    "perhaps email under a new name: choose its rule by hand"
+                )
+            ],
+            id="similar to what a function may keep",
+        ),
+        pytest.param(
+            [ID, {"name": "home.city", "rule": "keep", "type": "STRING"}, ZIP],
+            {"id": "STRING", "homes": HOME},
+            [
+                (
+                    "- {name: homes, rule: drop}  # in place of home.city, home.zip: nothing of it "
+                    "would leave; perhaps home under a new name: choose its rule by hand"
+                )
+            ],
+            id="column of which a path is kept renamed",
         ),
         pytest.param(
             [ID, KEPT_HOME],
@@ -260,7 +342,7 @@ def list_lines(message: str) -> list[str]:
 def test_change_is_the_smallest(
     columns: list[dict[str, Any]], types: dict[str, str], lines: list[str]
 ) -> None:
-    """What is new is dropped; what was renamed or retyped keeps its rule; and then it resolves."""
+    """What is new is dropped, and what may be; what masks keeps its rule; and then it resolves."""
     message = refuse(columns, types)
 
     assert list_lines(message) == lines
@@ -295,6 +377,18 @@ def test_protected_columns_are_advised_to_be_masked() -> None:
         "- {name: id, rule: hmac}  # in place of id: protected upstream",
         "- {name: points, rule: drop}  # in place of points: protected upstream",
     ]
+
+
+def test_key_of_a_new_name_is_advised_to_be_masked() -> None:
+    """A kept key whose name is only similar may be of another kind: it can be found, and not be read."""
+    columns = [{"name": "user_id", "rule": "keep", "type": "STRING"}]
+    schema = build_schema(user_id_2="STRING")
+
+    (refusal, *_) = find_refusals(build_rules(columns), key="user_id", schema=schema, guarded={})
+
+    advised = apply_advice(refusal.message, columns=columns, key="user_id")
+    assert (advised.key, advised.columns) == ("user_id_2", [{"name": "user_id_2", "rule": "hmac"}])
+    assert "perhaps user_id under a new name" in refusal.message
 
 
 def test_option_is_never_printed() -> None:

@@ -22,10 +22,18 @@ addresses = (
     | st.ip_addresses(v=6).map(lambda address: address.exploded.upper())
     | st.ip_addresses(v=4).map("::ffff:{}".format)
     | st.ip_addresses(v=4).map("64:ff9b::{}".format)
+    | st.ip_addresses(v=4).map("::{}".format)
+    | st.ip_addresses(network="2002::/16").map(str)
+    | st.ip_addresses(network="2001::/32").map(str)
     | sparse.map(lambda groups: ":".join(f"{group:x}" for group in groups))
     | sparse.map(lambda groups: str(ipaddress.IPv6Address(":".join(f"{it:x}" for it in groups))))
 )
 address_like = st.text(st.sampled_from("0123456789abF:.:/% "), max_size=20)
+
+
+SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+TEREDO = ipaddress.IPv6Network("2001::/32")
+STANDS_FOR_V4 = [ipaddress.IPv6Network(it) for it in ("::ffff:0:0/96", "64:ff9b::/96", "::/96")]
 
 
 def network_of(text: str, *, v4: int, v6: int) -> str | None:
@@ -36,7 +44,12 @@ def network_of(text: str, *, v4: int, v6: int) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return None
-        address = address.ipv4_mapped or address
+        if address in SIX_TO_FOUR:
+            v6 = min(v6, 16 + v4)
+        elif address in TEREDO:
+            v6 = min(v6, 32 + v4)
+        elif any(address in network for network in STANDS_FOR_V4) and int(address) > 1:
+            address = ipaddress.IPv4Address(int(address) % (1 << 32))
     bits = v4 if address.version == 4 else v6
     return str(ipaddress.ip_network((address, bits), strict=False))
 
@@ -69,6 +82,13 @@ def test_network_of_known_addresses(mask_values: MaskValues) -> None:
         "::ffff:c000:24d": "192.0.2.0/24",
         "::": "::/48",
         "::1": "::/48",
+        "::192.0.2.77": "192.0.2.0/24",
+        "64:ff9b::192.0.2.77": "192.0.2.0/24",
+        "64:ff9b::c000:24d": "192.0.2.0/24",
+        "64:ff9b:1::c000:24d": "64:ff9b:1::/48",
+        "2002:c000:24d::1": "2002:c000:200::/40",
+        "2001:0:c000:24d:1::1": "2001:0:c000::/48",
+        "2001:db8:c000:24d::1": "2001:db8:c000::/48",
         "192.0.2.077": None,
         "192.0.2.256": None,
         "192.0.2.0/24": None,
@@ -90,7 +110,7 @@ def test_network_of_known_addresses(mask_values: MaskValues) -> None:
     [
         ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1/128"),
         ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1/128"),
-        ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1/128"),
+        ("2003:0:0:1:0:0:0:1", "2003:0:0:1::1/128"),
         ("0:0:0:0:0:0:0:0", "::/128"),
         ("1:2:3:4:5:6:0:0", "1:2:3:4:5:6::/128"),
         ("0:0:3:4:5:6:7:8", "::3:4:5:6:7:8/128"),
@@ -101,6 +121,24 @@ def test_ipv6_is_written_in_canonical_form(
 ) -> None:
     """The examples of RFC 5952: the longest run is shortened, the first of equals, never one group."""
     rule = IpPrefix(name="x", rule="ip_prefix", v6=128)
+
+    assert mask_values(rule, [address], pa.string()) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("2002:c000:24d:1::1", "2002:c000:200::/40"),
+        ("2001:0:c000:24d:8000:63bf:3fff:fdb2", "2001:0:c000:200::/56"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8::c000:24d", "2001:db8::c000:24d/128"),
+    ],
+)
+def test_no_more_stays_of_an_inner_address_than_of_a_plain_one(
+    mask_values: MaskValues, address: str, expected: str
+) -> None:
+    """However many bits of IPv6 stay, what 6to4 and Teredo make of an IPv4 address loses its host."""
+    rule = IpPrefix(name="x", rule="ip_prefix", v4=24, v6=128)
 
     assert mask_values(rule, [address], pa.string()) == [expected]
 

@@ -5,12 +5,13 @@ on every batch, and no error of it is shown with a value.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
@@ -44,6 +45,10 @@ _KINDS = (
 )
 # One value may be masked already; of two or more in a batch that all stay, the function masks nothing.
 _TELLING_VALUES = 2
+# Of many that nearly all stay, it masks next to nothing.
+_MANY_VALUES, _TELLING_SHARE = 20, 0.9
+# By module, the hash of the file that this process loaded it from: it stays what it is until the end.
+_LOADED: dict[str, str] = {}
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -71,7 +76,7 @@ class Custom(Rule):
 
     may_keep: bool = Field(
         default=False,
-        description="The function may give every value of a batch back as it got it.",
+        description="The function may give all values of a batch, or nearly all, back as it got them.",
     )
 
     @computed_field  # type: ignore[prop-decorator]
@@ -79,10 +84,14 @@ class Custom(Rule):
     def source_sha256(self) -> str | None:
         """SHA-256 of the function's module, so that another function is another policy.
 
-        None where there is no such file; the policy does not compile then.
+        Once the module was loaded to mask, that of what was loaded. None where there is no such file;
+        the policy does not compile then.
         """
-        origin = _find_module(self.function.partition(":")[0])
-        return None if origin is None else hashlib.sha256(origin.read_bytes()).hexdigest()
+        module_name, _, _ = self.function.partition(":")
+        if (loaded := _LOADED.get(module_name)) is not None:
+            return loaded
+        origin = _find_module(module_name)
+        return None if origin is None else _hash(origin.read_bytes())
 
     def output_field(self, column: pa.Field) -> pa.Field:
         """The declared type, from any that is not nested and has a type of pandas'."""
@@ -115,14 +124,29 @@ class Custom(Rule):
 
     def _import(self) -> Callable[["pd.Series[Any]"], object]:
         module_name, _, name = self.function.partition(":")
-        if _find_module(module_name) is None:
+        origin = _find_module(module_name)
+        if origin is None:
             raise self._refuse_function("there is no such module, or it has no source file")
+        source = origin.read_bytes()
         try:
             found = getattr(import_module(module_name), name, None)
         except Exception as error:  # noqa: BLE001 - a module may raise anything while it loads
             raise self._refuse_function(f"its module raises {type(error).__name__}") from None
         if not callable(found):
             raise self._refuse_function("its module has no such function")
+        code = getattr(found, "__code__", None)
+        if code is None or not _is_written_in(origin, found, code, module_name=module_name):
+            raise self._refuse_function(
+                "it is not written in that module's file, and the policy's fingerprint covers no other"
+            )
+        loaded = _hash(source)
+        # Loaded by somebody else before, the module may be of an older file than this one.
+        if _LOADED.setdefault(module_name, loaded) != loaded or not _holds_code(source, code):
+            raise ConfigError(
+                f"The module of function '{self.function}' of column '{self.name}' was edited after "
+                "this process loaded it, so what would run is not what the file says. Restart the "
+                "process (reload the code location) and run again; nothing was masked."
+            )
         call: Callable[[pd.Series[Any]], object] = found
         return call
 
@@ -152,7 +176,8 @@ class _Caller:
         masked = self._read(found, rows=len(values))
         if not self.rule.may_keep and _is_same(masked, values):
             raise self._stop(
-                "gave every value as it got it", "values that are masked (or may_keep: true)"
+                "gave all values, or nearly all, as it got them",
+                "values that are masked (or may_keep: true)",
             )
         nulled: pa.ChunkedArray = pc.if_else(pc.is_null(values), pa.scalar(None, kind), masked)
         return nulled
@@ -192,13 +217,21 @@ def _wrap(values: Any) -> pa.ChunkedArray:
 
 
 def _is_same(masked: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
-    """Whether every value that is not NULL came back as it was, too many of them for chance."""
+    """Whether different values came back as they were, too many of them for chance.
+
+    Those count that are NULL on neither side, each once however often it stands there.
+    """
     if masked.type != values.type:
         return False
-    known = values.drop_null()
-    equal: Any = pc.equal(masked.filter(pc.is_valid(values)), known)
-    is_same = equal.null_count == 0 and pc.all(equal).as_py() is True
-    return is_same and len(known.unique()) >= _TELLING_VALUES
+    both: Any = pc.and_(pc.is_valid(masked), pc.is_valid(values))
+    given, known = masked.filter(both), values.filter(both)
+    equal: Any = pc.equal(given, known)
+    if pa.types.is_floating(known.type):
+        equal = pc.or_(equal, pc.and_(pc.is_nan(given), pc.is_nan(known)))
+    all_values, same_values = len(known.unique()), len(known.filter(equal).unique())
+    if same_values == all_values:
+        return all_values >= _TELLING_VALUES
+    return all_values >= _MANY_VALUES and same_values >= _TELLING_SHARE * all_values
 
 
 def _build_series(values: pa.ChunkedArray, *, name: str) -> "pd.Series[Any]":
@@ -232,3 +265,29 @@ def _find_module(name: str) -> Path | None:
             return None
     file = None if origin is None else Path(origin)
     return file if file is not None and file.suffix == ".py" else None
+
+
+def _hash(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()
+
+
+def _is_written_in(origin: Path, function: object, code: CodeType, *, module_name: str) -> bool:
+    """Whether the function is the module's own, and its text stands in the module's file."""
+    is_own = getattr(function, "__module__", None) == module_name
+    return is_own and Path(code.co_filename).resolve() == origin.resolve()
+
+
+def _holds_code(source: bytes, code: CodeType) -> bool:
+    """Whether a module of this text has a function of this code; none of it is run."""
+    try:
+        module = compile(source, code.co_filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return False
+    return any(found == code for found in _list_code(module))
+
+
+def _list_code(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _list_code(constant)

@@ -28,6 +28,10 @@ _SOME = f"(?:{_GROUP}(?::{_GROUP})*)?"
 #: What "::" may stand for, by how many groups are left out: one at least.
 _ZEROS = [None, *("0" + ":0" * more for more in range(_GROUPS))]
 _MAPPED = 0xFFFF
+_NAT64 = (0x64, 0xFF9B)
+#: Where an IPv4 address begins in IPv6 addresses that are made of one, by the groups that they begin with:
+#: of the site in 6to4, of the server in Teredo (the client's own is in the last 32 bits).
+_HOLDING_V4 = {(0x2002,): 16, (0x2001, 0): 32}
 
 # Columns of the frame that an address is taken apart in.
 _OCTETS = ("a", "b", "c", "d")
@@ -37,8 +41,11 @@ _NAMES = tuple(f"g{index}" for index in range(_GROUPS))
 class IpPrefix(Rule):
     """An IP address as its network in CIDR notation: "192.0.2.0/24", "2001:db8:7::/48".
 
-    IPv6 is written as RFC 5952 says; an IPv4 address mapped into IPv6 counts as the IPv4 address that
-    it is. What is no address cannot be masked.
+    IPv6 is written as RFC 5952 says. What stands for an IPv4 address counts as that: IPv4-mapped and
+    IPv4-compatible addresses (RFC 4291, 2.5.5; not :: and ::1) and NAT64's 64:ff9b::/96 (RFC 6052, 2.1).
+    Of one that is made of an IPv4 address no more than `v4` bits of that stay: 6to4's 2002::/16 has it
+    from bit 16 on (RFC 3056, 2), Teredo's 2001::/32 from bit 32 on, and another at the end (RFC 4380, 4).
+    What is no address cannot be masked.
     """
 
     rule: Literal["ip_prefix"]
@@ -85,11 +92,10 @@ class IpPrefix(Rule):
         high, low = pl.col("g6"), pl.col("g7")
         inner = [high // 256, high % 256, low // 256, low % 256]
         frame = frame.with_columns(it.alias(name) for it, name in zip(inner, _OCTETS, strict=True))
-        mapped = _write_v4(_OCTETS, bits=self.v4)
-        is_mapped = pl.all_horizontal(pl.col(_NAMES[:5]) == 0, pl.col("g5") == _MAPPED)
-        frame = frame.with_columns(pl.when(is_mapped).then(mapped).alias("mapped"))
-        frame = _write_v6(frame, bits=self.v6)
-        return frame.select(pl.coalesce("plain", "mapped", TEXT).alias(TEXT))
+        inner_v4 = _write_v4(_OCTETS, bits=self.v4)
+        frame = frame.with_columns(pl.when(_stands_for_v4()).then(inner_v4).alias("inner"))
+        frame = _write_v6(frame, bits=self.v6, inner_bits=self.v4)
+        return frame.select(pl.coalesce("plain", "inner", TEXT).alias(TEXT))
 
 
 def _read_octets(before: str, pattern: str) -> list["pl.Expr"]:
@@ -142,13 +148,49 @@ def _write_v4(names: Sequence[str], *, bits: int) -> "pl.Expr":
     return pl.concat_str(octets, separator=".") + f"/{bits}"
 
 
-def _write_v6(frame: "pl.DataFrame", *, bits: int) -> "pl.DataFrame":
+def _begins_with(groups: Sequence[int]) -> "pl.Expr":
     import polars as pl  # noqa: PLC0415 - see above
 
-    groups = [
-        _write_hex(_hide(name, bits=bits, index=index, width=_GROUP_BITS))
-        for index, name in enumerate(_NAMES)
+    names = _NAMES[: len(groups)]
+    return pl.all_horizontal(
+        pl.col(name) == group for name, group in zip(names, groups, strict=True)
+    )
+
+
+def _stands_for_v4() -> "pl.Expr":
+    """Whether the last two groups are an IPv4 address, and the others only say so."""
+    import polars as pl  # noqa: PLC0415 - see above
+
+    is_mapped = _begins_with((0, 0, 0, 0, 0, _MAPPED))
+    is_nat64 = _begins_with((*_NAT64, 0, 0, 0, 0))
+    # "::" and "::1" are no such addresses: nothing and this machine.
+    is_compatible = _begins_with((0, 0, 0, 0, 0, 0)) & ((pl.col("g6") > 0) | (pl.col("g7") > 1))
+    return is_mapped | is_nat64 | is_compatible
+
+
+def _write_v6(frame: "pl.DataFrame", *, bits: int, inner_bits: int) -> "pl.DataFrame":
+    import polars as pl  # noqa: PLC0415 - see above
+
+    fewer = {
+        begins: start + inner_bits
+        for begins, start in _HOLDING_V4.items()
+        if start + inner_bits < bits
+    }
+    hidden = [
+        _hide(name, bits=bits, index=index, width=_GROUP_BITS) for index, name in enumerate(_NAMES)
     ]
+    width = pl.lit(f"/{bits}")
+    for begins, most in fewer.items():
+        is_such = _begins_with(begins)
+        hidden = [
+            pl.when(is_such)
+            .then(_hide(name, bits=most, index=index, width=_GROUP_BITS))
+            .otherwise(before)
+            for index, (name, before) in enumerate(zip(_NAMES, hidden, strict=True))
+        ]
+        width = pl.when(is_such).then(pl.lit(f"/{most}")).otherwise(width)
+    frame = frame.with_columns(width.alias("width"))
+    groups = [_write_hex(number) for number in hidden]
     frame = frame.with_columns((":" + pl.concat_str(groups, separator=":") + ":").alias("whole"))
     # The longest run of two zeros or more becomes "::", the first of them if there are more:
     # RFC 5952, section 4.2.
@@ -166,7 +208,7 @@ def _write_v6(frame: "pl.DataFrame", *, bits: int) -> "pl.DataFrame":
     begun = pl.when(text.str.starts_with("::")).then(text).otherwise(text.str.strip_prefix(":"))
     frame = frame.with_columns(begun.alias(TEXT))
     ended = pl.when(text.str.ends_with("::")).then(text).otherwise(text.str.strip_suffix(":"))
-    return frame.with_columns((ended + f"/{bits}").alias(TEXT))
+    return frame.with_columns((ended + pl.col("width")).alias(TEXT))
 
 
 def _hide(name: str, *, bits: int, index: int, width: int) -> "pl.Expr":
