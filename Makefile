@@ -11,7 +11,7 @@ LOCK := requirements/lock.txt
 # Tests of one file stay together: they share their servers.
 PYTEST_JOBS ?= -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: help setup demo dev test lint bench lock clean
+.PHONY: help setup demo dev test lint bench torture lock clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: $(STAMP) ## ruff, formatting, strict types, Dagster's own checks
 
 bench: $(STAMP) ## speed and peak memory of each step, beside named alternatives
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+torture: $(STAMP) ## writers killed, Redis taken away, loads spoilt: readers check every answer (minutes)
+	@$(BIN)/python -m reverse_etl_tests.torture $(TORTURE_ARGS)
 
 lock: $(STAMP) ## resolve pyproject.toml again into requirements/lock.txt
 	@PYTHON="$(PYTHON)" bash requirements/resolve.sh "$(LOCK)"

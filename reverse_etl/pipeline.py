@@ -133,12 +133,14 @@ def rollback(
     runtime: Runtime,
     *,
     to: str | None = None,
+    again: bool = False,
     block: bool = True,
     report: Report = keep_silent,
 ) -> RollbackReceipt:
     """Send readers to version `to`, or to the next earlier one that is not blocked, in both stores.
 
-    Neither the source nor a masking key is asked for. Without `to` every call goes further back.
+    Neither the source nor a masking key is asked for. Without `to` every call goes further back; a
+    few minutes after the last one only with `again`, since it may be the same one repeated.
     """
     with locate(sync=spec.name, step="rollback"):
         return roll_back(
@@ -146,6 +148,7 @@ def rollback(
             runtime,
             keep_versions=spec.config.cache.keep_versions,
             to=to,
+            again=again,
             block=block,
             report=report,
         )

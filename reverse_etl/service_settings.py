@@ -162,6 +162,12 @@ class ServiceSettings:
         "incomplete. Unset: a server with such a policy is refused.",
         parse=parse_eviction,
     )
+    cache_records_per_second: int | None = variable(
+        "REVERSE_ETL_CACHE_RECORDS_PER_SECOND",
+        "The most records that are loaded into Redis, or read back from it, in a second, so that readers "
+        "are not kept waiting. Unset: as many as it takes.",
+        parse=parse_count,
+    )
     api_tokens_file: Path | None = variable(
         "REVERSE_ETL_API_TOKENS_FILE",
         "Who may read over HTTP: a line for each token, as `reverse-etl token` prints it. Readable by "

@@ -89,7 +89,7 @@ def build_runtime(
         "threads": 2,
         "memory_limit_mb": 64,
         "retire_grace_seconds": 0.0,
-        "lease_seconds": 1.0,
+        "lease_seconds": 5.0,
         **settings,
     }
     runtime = Runtime(settings=Settings(**chosen), now=clock or Clock())

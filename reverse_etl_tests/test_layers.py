@@ -20,6 +20,7 @@ FLOOR = {
     "types",
     "locks",
     "quiet",
+    "uptime",
 }
 FORMATS = {
     f"landing.{name}" for name in ("layout", "manifest", "encode", "digest", "buckets", "store")
@@ -31,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "sql": {"errors"},
     "model": set(),
     "locks": set(),
+    "uptime": set(),
     "progress": set(),
     "quiet": set(),
     "engine": {"errors", "sql"},

@@ -34,6 +34,12 @@ def announce_version(
     _name_in_store(store, target, manifest)
 
 
+def list_names(store: ObjectStore, sync: str) -> list[str]:
+    """The versions that something stands in for a head for."""
+    prefix = loading_prefix(sync)
+    return [item.name.removeprefix(prefix) for item in store.list_objects(prefix)]
+
+
 def retract_names(store: ObjectStore, sync: str, *, version: str | None = None) -> None:
     """Take away what stood in for a head: of one version that left Redis, or all when there is a head."""
     if version is not None:

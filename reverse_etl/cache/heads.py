@@ -14,7 +14,7 @@ from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import head_key
 from reverse_etl.cache.versions import renew_verified
 from reverse_etl.errors import ConflictError, IntegrityError, TransientError
-from reverse_etl.landing.layout import head_name
+from reverse_etl.landing.layout import head_name, published_name
 from reverse_etl.landing.manifest import decode_head, encode_head
 from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.model import Head
@@ -41,6 +41,8 @@ def write_store_head(store: ObjectStore, sync: str, head: Head, *, etag: str | N
     """Replace S3's head that has `etag`, or create it (None); `ConflictError` when it moved on."""
     body = encode_head(head)
     if etag is None:
+        # First, so that retention never takes a head that was lost for one that was never there.
+        store.put(published_name(sync), b"")
         store.put_if_absent(head_name(sync), body)
     else:
         store.put_if_match(head_name(sync), body, etag=etag)

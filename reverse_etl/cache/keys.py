@@ -113,10 +113,9 @@ class _Text:
         self.buffer = buffer
         view = memoryview(buffer)
         self._bytes = np.frombuffer(view, dtype=np.uint8)
-        # A word from every place on. As bytes, not as numbers: numpy takes those that are not aligned
-        # the long way round. Shorter buffers than that hold no record.
+        # A word from every place on, aligned or not. Shorter buffers than that hold no record.
         self._last = max(0, len(view) - _WORD)
-        self._words = np.ndarray((self._last + 1,), dtype="V8", buffer=view, strides=(1,))
+        self._words = np.ndarray((self._last + 1,), dtype="<u8", buffer=view, strides=(1,))
 
     def read_bytes(self, places: Places) -> npt.NDArray[np.uint8]:
         """The byte at each place."""
@@ -125,9 +124,9 @@ class _Text:
     def read_words(self, places: Places) -> Words:
         """The eight bytes from each place on."""
         if int(places.max()) <= self._last:
-            return self._words[places].view("<u8")
+            return self._words[places]
         over = np.clip(places - self._last, 0, _WORD)
-        words = self._words[np.minimum(places, self._last)].view("<u8")
+        words = self._words[np.minimum(places, self._last)]
         # A shift by the whole width is no shift: two of half the width.
         half = (over * (_WORD // 2)).astype(np.uint64)
         return (words >> half) >> half

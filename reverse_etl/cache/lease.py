@@ -16,6 +16,7 @@ from redis.client import Pipeline
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import lease_key
 from reverse_etl.errors import ReverseEtlError, TransientError
+from reverse_etl.uptime import read_uptime
 
 _RENEWALS_PER_TERM = 3
 
@@ -36,7 +37,7 @@ class Lease:
 
     def check(self) -> None:
         """`TransientError` when the lease is, or may be, somebody else's by now."""
-        if self._is_lost or time.monotonic() >= self._held_until:
+        if self._is_lost or read_uptime() >= self._held_until:
             raise TransientError(
                 f"The lease of sync '{self._sync}' in Redis was lost: this run was suspended, or "
                 f"cut off from Redis, for {self._ttl_seconds:.0f} s or more, and another run may "
@@ -45,7 +46,7 @@ class Lease:
 
     def try_acquire(self) -> bool:
         """Take the lease if nobody has it."""
-        asked_at = time.monotonic()
+        asked_at = read_uptime()
         with self._target.commands() as client:
             taken: Any = client.set(self._key, self._token, nx=True, px=self._term_milliseconds)
             # The answer to an earlier try may have been lost, and the retry then finds our token.
@@ -71,7 +72,7 @@ class Lease:
 
     def _keep_renewing(self) -> None:
         while not self._released.wait(self._ttl_seconds / _RENEWALS_PER_TERM):
-            asked_at = time.monotonic()
+            asked_at = read_uptime()
             # Redis being away is not the end yet: `check` tells when the term has run out.
             with suppress(ReverseEtlError):
                 if not self._target.change(self._key, self._queue_renewal):

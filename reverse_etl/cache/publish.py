@@ -6,7 +6,8 @@ calls `heads.heal_redis_head`, finishes it.
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from reverse_etl.cache.announce import require_committed, retract_names
@@ -23,9 +24,16 @@ from reverse_etl.cache.versions import (
     is_verified,
     list_kept,
     list_unverified,
+    list_versions,
     renew_verified,
 )
-from reverse_etl.errors import ConflictError, NotFoundError, TerminalError, TransientError
+from reverse_etl.errors import (
+    ConflictError,
+    NotFoundError,
+    ReverseEtlError,
+    TerminalError,
+    TransientError,
+)
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head, Manifest, Published
 
@@ -128,12 +136,14 @@ def publish_head(
     kept: tuple[str, ...],
     now: dt.datetime,
     check: Callable[[], None] = go_on,
+    clock: Callable[[], dt.datetime] | None = None,
 ) -> tuple[Published, Head]:
     """Flip both heads to this version; return how it ended, and the head that is live.
 
     A later version that is live already stays (`SUPERSEDED`, nothing is written). When this one is
     live, Redis' head is healed if it lags (`ALREADY_LIVE`). `kept` names the other versions in
-    Redis; `check` is called before the flip and stops it by raising (a lost lease does).
+    Redis; `check` is called before the flip and stops it by raising (a lost lease does). The grace of
+    what readers leave counts from `now`, or with a `clock` from when Redis' head had moved.
 
     Raises `TerminalError` when the version is blocked or was removed from the store meanwhile,
     `TransientError` when its records are not verified in Redis or the heads keep moving.
@@ -160,7 +170,7 @@ def publish_head(
             continue
         if etag is None:
             retract_names(store, manifest.sync)
-        return _finish(store, target, head, manifest=manifest, now=now)
+        return _finish(store, target, head, manifest=manifest, now=now, clock=clock)
     raise _describe_unrest(manifest)
 
 
@@ -172,6 +182,7 @@ def roll_back_heads(
     block: bool,
     now: dt.datetime,
     check: Callable[[], None] = go_on,
+    clock: Callable[[], dt.datetime] | None = None,
 ) -> tuple[Published, Head]:
     """Flip both heads to a verified version, an earlier one too; return how it ended, and the head.
 
@@ -195,7 +206,8 @@ def roll_back_heads(
         leaving = _keep_leaving(leaving, newest, to)
         _require_verified(target, to)
         if stored == newest and is_live(newest, to):
-            heal_redis_head(store, target, to.sync, now=now)
+            with _naming_target(to):
+                heal_redis_head(store, target, to.sync, now=now)
             return Published.ALREADY_LIVE, newest
         head = build_rollback_head(
             to,
@@ -203,16 +215,40 @@ def roll_back_heads(
             block=block,
             kept=list_kept(target, to.sync, beside=to.version),
             now=now,
-            unverified=list_unverified(target, to.sync),
+            unverified=_list_unreliable(target, to.sync, newest),
         )
         require_committed(store, to)
         check()
         try:
-            write_store_head(store, to.sync, head, etag=etag)
+            with _naming_target(to):
+                write_store_head(store, to.sync, head, etag=etag)
+                if etag is None:
+                    retract_names(store, to.sync)
+                return _finish(store, target, head, manifest=to, now=now, clock=clock)
         except ConflictError:
             continue
-        return _finish(store, target, head, manifest=to, now=now)
     raise _describe_unrest(to)
+
+
+@contextmanager
+def _naming_target(to: Manifest) -> Iterator[None]:
+    """Once S3's head may have moved, an error names the version: without it one would go further back."""
+    try:
+        yield
+    except ConflictError:
+        raise
+    except ReverseEtlError as error:
+        raise type(error)(
+            f"{error.message} S3's head may point at version '{to.version}' already: finish with "
+            f"`reverse-etl rollback {to.sync} --to {to.version}`."
+        ) from None
+
+
+def _list_unreliable(target: RedisTarget, sync: str, leaving: Head) -> tuple[str, ...]:
+    """What may have records in Redis and is not verified, and what is not even listed there any more."""
+    listed = list_versions(target, sync)
+    unlisted = {leaving.version, *leaving.kept} - listed.keys()
+    return (*list_unverified(target, sync), *sorted(unlisted))
 
 
 def _keep_leaving(leaving: str | None, newest: Head, to: Manifest) -> str:
@@ -229,13 +265,22 @@ def _keep_leaving(leaving: str | None, newest: Head, to: Manifest) -> str:
 
 
 def _finish(
-    store: ObjectStore, target: RedisTarget, head: Head, *, manifest: Manifest, now: dt.datetime
+    store: ObjectStore,
+    target: RedisTarget,
+    head: Head,
+    *,
+    manifest: Manifest,
+    now: dt.datetime,
+    clock: Callable[[], dt.datetime] | None,
 ) -> tuple[Published, Head]:
     """The second flip. S3's head is ours by now; somebody who moved it on since then has won."""
     sync = manifest.sync
     # Who retires the version looks at S3's head after saying so in Redis: one of the two gives way.
     is_whole = renew_verified(target, sync, head.version, now=now)
     if is_whole and advance_redis_head(target, sync, head):
+        if clock is not None:
+            # Readers may have followed the old head until now; a clock put back shortens nothing.
+            renew_verified(target, sync, head.version, now=max(now, clock()))
         return Published.LIVE, head
     found = read_store_head(store, sync)
     newest = head if found is None else found[0]

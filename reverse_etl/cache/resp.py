@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reverse_etl.cache.views import Views, join_pieces, view_column
+from reverse_etl.cache.views import Coded, Places, Views, join_pieces, view_column
 
 #: The reply to a successful SET or MSET.
 STORED_REPLY = b"+OK\r\n"
@@ -49,16 +49,17 @@ def build_ask(keys: Views, *, prefix: bytes, together: int | None) -> pa.Buffer:
 
 def build_unlink(keys: Views, *, prefix: bytes) -> pa.Buffer:
     """An UNLINK for every key."""
-    return _join(
-        [_build_key_heads(keys, name=b"UNLINK", words=1, prefix=prefix, together=None), keys]
-    )
+    heads = _build_key_heads(keys, name=b"UNLINK", words=1, prefix=prefix, together=None)
+    return _join([heads, keys])
 
 
 def build_found(lines: Views, *, together: int | None) -> tuple[pa.Buffer, Lengths]:
     """What is answered when every line is there, and where in it the replies begin."""
-    heads = _build_heads(lines.lengths)
-    if together is not None:
-        heads = _lead(heads, lines.lengths, lambda count: b"*%d" % count, together=together)
+
+    def lead(count: int) -> bytes:
+        return b"" if together is None else b"\r\n*%d" % count
+
+    heads = _build_heads(lines.lengths, lead=lead, together=together or 1)
     ends = np.cumsum(heads.lengths + lines.lengths)
     starts = np.concatenate((np.zeros(1, dtype=np.int64), ends))[: len(lines) : together]
     return _join([heads, lines]), starts
@@ -71,45 +72,42 @@ def count_commands(rows: int, *, together: int | None) -> int:
 
 def _build_key_heads(
     keys: Views, *, name: bytes, words: int, prefix: bytes, together: int | None
-) -> Views:
+) -> Coded:
     """What stands before each key: now and then the head of a command; its length; the prefix."""
-    lengths = keys.lengths + len(prefix)
 
-    def head(count: int) -> bytes:
-        return b"*%d\r\n$%d\r\n%b" % (count * words + 1, len(name), name)
+    def lead(count: int) -> bytes:
+        return b"\r\n*%d\r\n$%d\r\n%b" % (count * words + 1, len(name), name)
 
-    heads = _build_heads(lengths, after=prefix)
-    return _lead(heads, lengths, head, together=together or 1, after=prefix)
+    return _build_heads(keys.lengths + len(prefix), lead=lead, together=together or 1, after=prefix)
 
 
-def _lead(
-    heads: Views,
+def _build_heads(
     lengths: Lengths,
-    build: Callable[[int], bytes],
     *,
-    together: int,
+    lead: Callable[[int], bytes] = lambda _count: b"",
+    together: int = 1,
     after: bytes = b"",
-) -> Views:
-    """The heads, with what `build` makes of a number of records before every so many of them."""
-    whole = len(heads) // together * together
-    for places, count in (
-        (slice(0, whole, together), together),
-        (slice(whole, None, together), len(heads) - whole),
-    ):
-        if len(lengths[places]):
-            before = _END + build(count)
-            heads = heads.replace(places, _build_heads(lengths[places], before=before, after=after))
-    return heads
+) -> Coded:
+    """A line end, `$`, each length, a line end, `after`.
 
-
-def _build_heads(lengths: Lengths, *, before: bytes = b"", after: bytes = b"") -> Views:
-    """`before`, a line end, `$`, each length, a line end, `after`: each different one is made once."""
+    Before the first of every `together` of them stands what `lead` makes of how many they are.
+    """
     distinct, places = _number(lengths)
-    texts = [b"%b\r\n$%d\r\n%b" % (before, length, after) for length in distinct.tolist()]
-    return view_column(pa.array(texts, pa.binary_view())).take(places)
+    whole, rest = len(lengths) // together * together, len(lengths) % together
+    leads = [b"", lead(together), lead(rest)]
+    # One after the other: all heads without a lead, all with the usual one, all with the last one.
+    texts = [
+        b"%b\r\n$%d\r\n%b" % (before, length, after)
+        for before in leads
+        for length in distinct.tolist()
+    ]
+    places[:whole:together] += len(distinct)
+    if rest:
+        places[whole] += 2 * len(distinct)
+    return Coded(view_column(pa.array(texts, pa.binary_view())), places)
 
 
-def _number(lengths: Lengths) -> tuple[Lengths, npt.NDArray[np.intp]]:
+def _number(lengths: Lengths) -> tuple[Lengths, Places]:
     """The different lengths, and which of them each is."""
     if len(lengths) == 0 or int(lengths.max()) > _COUNTED_LENGTH:
         return np.unique(lengths, return_inverse=True)
@@ -119,7 +117,7 @@ def _number(lengths: Lengths) -> tuple[Lengths, npt.NDArray[np.intp]]:
     return distinct, numbers[lengths]
 
 
-def _join(columns: Sequence[Views]) -> pa.Buffer:
+def _join(columns: Sequence[Views | Coded]) -> pa.Buffer:
     """The pieces in order, as they go over the wire."""
     if len(columns[0]) == 0:
         return pa.py_buffer(b"")

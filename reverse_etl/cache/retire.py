@@ -10,9 +10,10 @@ or flushed: other applications' keys may lie beside ours.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from reverse_etl.cache.announce import retract_names
+from reverse_etl.cache.announce import list_names, retract_names
 from reverse_etl.cache.bulk import Bulk, Tally, Worker
 from reverse_etl.cache.heads import amend_heads, read_redis_head, read_store_head
 from reverse_etl.cache.layout import VersionEntry, VersionState, record_prefix, versions_key
@@ -23,11 +24,13 @@ from reverse_etl.cache.versions import (
     is_verified,
     list_versions,
     mark_retiring,
+    require_retiring,
+    restore_registration,
 )
 from reverse_etl.errors import IntegrityError, NotFoundError, TerminalError, TransientError
 from reverse_etl.landing.layout import manifest_name
-from reverse_etl.landing.manifest import decode_manifest
-from reverse_etl.landing.store import ObjectStore
+from reverse_etl.landing.manifest import decode_manifest, is_tombstone
+from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.model import Head, Manifest, RecordGroup
 
 #: Reads a version's records back from its objects, in bounded groups.
@@ -91,6 +94,7 @@ class Retirement:
         only live versions are left, or when a version's objects are gone from the store.
         """
         stored, cached = self._read_heads(sync)
+        adopted = self._adopt_named(sync, stored, loading=loading)
         entries = list_versions(self.bulk.target, sync)
         retiring = () if stored is None else stored.retiring
         if retiring:
@@ -111,11 +115,37 @@ class Retirement:
                 "raise keep_versions."
             )
         for version in plan.versions:
-            self.retire_version(sync, version)
+            self._retire(sync, version, adopted=version in adopted)
         return plan.versions
+
+    def _adopt_named(self, sync: str, stored: Head | None, *, loading: str) -> set[str]:
+        """List in Redis again what the store names as lying there, and Redis does not; return those.
+
+        In a cluster the list may be lost while the records stay. What may be there is not relied on,
+        and so retired; that nothing is there any more does no harm. What the head calls live or kept
+        stays as it is while one of those is loaded again: the head goes on naming the others.
+        """
+        target = self.bulk.target
+        if stored is None:
+            named = set(list_names(self.store, sync))
+        else:
+            standing = {stored.version, *stored.kept}
+            named = {*stored.retiring, *(() if loading in standing else standing)}
+        adopted = set()
+        for version in sorted(named - {loading, *list_versions(target, sync)}):
+            found = find(self.store, manifest_name(sync, version))
+            if found is None or is_tombstone(found[0]):
+                continue  # nobody can compute its keys; `_end_retiring` strikes it out
+            with suppress(IntegrityError):
+                restore_registration(target, decode_manifest(found[0]), now=self.bulk.clock())
+                adopted.add(version)
+        return adopted
 
     def retire_version(self, sync: str, version: str) -> None:
         """Take one version that is not live out of Redis; begun or done before, it is finished."""
+        self._retire(sync, version, adopted=False)
+
+    def _retire(self, sync: str, version: str, *, adopted: bool) -> None:
         target = self.bulk.target
         self._begin_retiring(sync, version)
         was_whole = is_verified(target, sync, version)
@@ -128,6 +158,10 @@ class Retirement:
             manifest = decode_manifest(self.store.get(manifest_name(sync, version)))
             self._unlink_records(manifest)
         except (NotFoundError, IntegrityError):
+            if adopted:
+                # Redis did not name it: most likely somebody did by hand what is asked for below.
+                self._forget(sync, version)
+                return
             # Going on would leave records that nothing names any more, and break the bound on
             # versions in silence. The live version is served all the same.
             raise TerminalError(
@@ -136,8 +170,12 @@ class Retirement:
                 f"keys that begin with '{record_prefix(sync, version)}' by hand, then the field "
                 f"'{version}' of the hash '{versions_key(sync)}', and run the step again."
             ) from None
+        self._forget(sync, version)
+
+    def _forget(self, sync: str, version: str) -> None:
+        """Take the version off the list in Redis, then out of the head or what stands in for one."""
         self.bulk.check()
-        forget_version(target, sync, version)
+        forget_version(self.bulk.target, sync, version)
         self._end_retiring(sync)
         if read_store_head(self.store, sync) is None:
             retract_names(self.store, sync, version=version)
@@ -195,11 +233,21 @@ class Retirement:
         time.sleep(min(self.grace_seconds, max(0.0, self.grace_seconds - passed)))
 
     def _unlink_records(self, manifest: Manifest) -> None:
-        prefix = record_prefix(manifest.sync, manifest.version)
+        target, sync, version = self.bulk.target, manifest.sync, manifest.version
+        prefix = record_prefix(sync, version)
 
         def unlink(group: RecordGroup, worker: Worker) -> Tally:
             wire = worker.build_wire(group, prefix=prefix, key_column=manifest.key)
+            # It may have waited, or slept, since the group was handed out.
+            self.bulk.check()
+            require_retiring(target, sync, version)
             worker.link.perform(wire, Unlink())
+            try:
+                require_retiring(target, sync, version)
+            except TransientError:
+                # Whoever loads it again may have lost these records: nobody is to rely on them.
+                mark_retiring(target, sync, version, now=self.bulk.clock())
+                raise
             return Tally(rows=wire.rows, bytes=group.bytes)
 
         groups = pace(self.groups_of(manifest), rows_per_second=self.keys_per_second)

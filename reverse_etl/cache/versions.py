@@ -135,10 +135,31 @@ def mark_retiring(target: RedisTarget, sync: str, version: str, *, now: dt.datet
     _change_entry(target, sync, version, decide)
 
 
-def forget_version(target: RedisTarget, sync: str, version: str) -> None:
-    """Take a version off the list, after its last record."""
+def require_retiring(target: RedisTarget, sync: str, version: str) -> None:
+    """`TransientError` when the version is not, or no longer, retiring: its records are another's."""
     with target.commands() as client:
-        client.hdel(versions_key(sync), version)
+        found: Any = client.hget(versions_key(sync), version)
+    if found is None or decode_entry(found).state is not VersionState.RETIRING:
+        raise _describe_taken(version)
+
+
+def forget_version(target: RedisTarget, sync: str, version: str) -> None:
+    """Take a retiring version off the list, after its last record; off it already is fine.
+
+    `TransientError` when it is not retiring any more: somebody has begun to load it again.
+    """
+    key = versions_key(sync)
+
+    def read_and_queue(pipeline: Pipeline) -> None:
+        found: Any = pipeline.hget(key, version)
+        if found is None:
+            return
+        if decode_entry(found).state is not VersionState.RETIRING:
+            raise _describe_taken(version)
+        pipeline.multi()
+        pipeline.hdel(key, version)
+
+    target.change(key, read_and_queue)
 
 
 def _change_entry(
@@ -160,6 +181,13 @@ def _change_entry(
         return True
 
     return target.change(key, read_and_queue)
+
+
+def _describe_taken(version: str) -> TransientError:
+    return TransientError(
+        f"Version '{version}' was taken over while its records were being taken out of Redis: another "
+        "run loads it again, or Redis was emptied. Run the step again."
+    )
 
 
 def _build_entry(manifest: Manifest, state: VersionState, now: dt.datetime) -> VersionEntry:

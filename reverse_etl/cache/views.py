@@ -5,6 +5,7 @@ buffer and an offset in it. What is cut and put in order is views; the bytes are
 Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, cast
@@ -16,6 +17,9 @@ import pyarrow as pa
 #: Up to so many bytes stand in the view itself.
 INLINE_BYTES = 12
 
+Places = npt.NDArray[np.intp]
+_Rows = npt.NDArray[np.uint32]
+
 _LENGTH, _BUFFER = 0, 2
 _MOST_VIEWED_BYTES = (1 << 31) - 1
 
@@ -24,7 +28,7 @@ _MOST_VIEWED_BYTES = (1 << 31) - 1
 class Views:
     """A column of byte strings: `rows` of four words each, into `buffers`."""
 
-    rows: npt.NDArray[np.uint32]
+    rows: _Rows
     buffers: tuple[pa.Buffer, ...]
 
     def __len__(self) -> int:
@@ -38,19 +42,29 @@ class Views:
         """Bytes of each string."""
         return self.rows[:, _LENGTH].astype(np.int64)
 
-    def take(self, places: npt.NDArray[np.intp]) -> Self:
+    def take(self, places: Places) -> Self:
         """The strings at these places, in this order."""
         return type(self)(self.rows[places], self.buffers)
-
-    def replace(self, places: slice, others: "Views") -> Self:
-        """The same with `others` at these places."""
-        rows = self.rows.copy()
-        _put(rows[places], others, first_buffer=len(self.buffers))
-        return type(self)(rows, (*self.buffers, *others.buffers))
 
     def to_pylist(self) -> list[bytes]:
         """The strings, one by one."""
         return cast("list[bytes]", _build_array(self.rows, self.buffers).to_pylist())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """A column of few different strings: which of them stands in each place."""
+
+    strings: Views
+    places: Places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Bytes of each string."""
+        return self.strings.lengths[self.places]
 
 
 def view_column(column: pa.Array | pa.ChunkedArray) -> Views:
@@ -67,19 +81,40 @@ def view_column(column: pa.Array | pa.ChunkedArray) -> Views:
     return Views(chosen, tuple(cast("pa.Buffer", buffer) for buffer in buffers))
 
 
-def join_pieces(columns: Sequence[Views], *, end: Views) -> pa.Buffer:
+def join_pieces(columns: Sequence[Views | Coded], *, end: Views) -> pa.Buffer:
     """The first string of every column, the second of every column and so on; then `end`."""
     count, width = len(columns[0]), len(columns)
     rows = np.empty((count * width + len(end), 4), dtype=np.uint32)
-    pieces = rows[: count * width].reshape(count, width, 4)
+    # Whole views are copied, and not their words.
+    pieces = rows.view("V16")[: count * width].reshape(count, width)
     buffers: list[pa.Buffer] = []
-    for place, column in enumerate(columns):
-        _put(pieces[:, place], column, first_buffer=len(buffers))
-        buffers += column.buffers
-    _put(rows[count * width :], end, first_buffer=len(buffers))
-    joined = _build_array(rows, [*buffers, *end.buffers]).cast(pa.large_binary())
+    # The first buffers keep their numbers, so those come first that have many views.
+    for place in sorted(range(width), key=lambda place: isinstance(columns[place], Coded)):
+        pieces[:, place] = _renumber(columns[place], buffers)
+    rows[count * width :] = _renumber(end, buffers).view(np.uint32).reshape(-1, 4)
+    joined = _build_array(rows, buffers).cast(pa.large_binary())
     values = joined.buffers()[2]
     return pa.py_buffer(b"") if values is None else values
+
+
+def _renumber(column: Views | Coded, buffers: list[pa.Buffer]) -> npt.NDArray[np.void]:
+    """The views of a column once `buffers`, to which its own are added, are theirs."""
+    strings = column.strings if isinstance(column, Coded) else column
+    rows, own = strings.rows, strings.buffers
+    are_first = len(own) <= len(buffers) and all(map(operator.is_, own, buffers))
+    if not are_first:
+        rows = _shift(rows, len(buffers)) if buffers else rows
+        buffers += own
+    whole = np.ascontiguousarray(rows).view("V16")[:, 0]
+    return whole[column.places] if isinstance(column, Coded) else whole
+
+
+def _shift(rows: _Rows, first: int) -> _Rows:
+    """The same views, with buffers that are numbered from `first` on."""
+    shifted = rows.copy()
+    # Of a string that stands in its view this word is some of its bytes.
+    shifted[rows[:, _LENGTH] > INLINE_BYTES, _BUFFER] += np.uint32(first)
+    return shifted
 
 
 def _rebase(column: pa.Array) -> pa.Array:
@@ -98,15 +133,6 @@ def _is_large(kind: pa.DataType) -> bool:
     return pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
 
 
-def _put(target: npt.NDArray[np.uint32], column: Views, *, first_buffer: int) -> None:
-    """Copy views, whose buffers are numbered from `first_buffer` on from now on."""
-    target[:] = column.rows
-    if first_buffer and column.buffers:
-        # Of a string that stands in its view this word is some of its bytes.
-        is_apart = target[:, _LENGTH] > INLINE_BYTES
-        target[:, _BUFFER] += is_apart.astype(np.uint32) * np.uint32(first_buffer)
-
-
-def _build_array(rows: npt.NDArray[np.uint32], buffers: Sequence[pa.Buffer]) -> pa.Array:
+def _build_array(rows: _Rows, buffers: Sequence[pa.Buffer]) -> pa.Array:
     views = pa.py_buffer(np.ascontiguousarray(rows).data)
     return pa.Array.from_buffers(pa.binary_view(), len(rows), [None, views, *buffers])

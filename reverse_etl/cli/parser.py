@@ -128,8 +128,8 @@ def _add_rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "rollback",
         "send readers back to an earlier version",
         "Makes an earlier version live in both stores: at once if it lies verified in Redis, else after "
-        "it was loaded. The version that is left is blocked: no run makes it live again. Every call "
-        "without --to goes further back.",
+        "it was loaded. The version that is left is blocked: no run makes it live again. Within ten "
+        "minutes of a rollback only --again goes further back: it may be the same command repeated.",
     )
     _add_sync(command)
     command.add_argument(
@@ -137,6 +137,11 @@ def _add_rollback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="VERSION",
         help="the version to go to, also a later or blocked one, which is then blocked no longer "
         "(default: the next earlier that is whole and not blocked, those in Redis first)",
+    )
+    command.add_argument(
+        "--again",
+        action="store_true",
+        help="go further back, though readers were rolled back a few minutes ago",
     )
     command.add_argument(
         "--no-block",

@@ -1,6 +1,7 @@
 """The job `rollback`: a person sends readers back from the UI, as the command line does it."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +28,8 @@ Redis, else after it was loaded. Neither the source nor a masking key is needed.
 
 The version that is left is blocked: no run, retry or backfill makes it live again. Users who were
 removed since the older version are visible again, until a newer one is live. Every run without `to`
-goes further back. docs/operations.md says what to do next.
+goes further back, within ten minutes of the last one only with `again`. docs/operations.md says what
+to do next.
 """
 
 
@@ -45,7 +47,12 @@ def build_rollback_job(specs: Iterable[SyncSpec]) -> dg.JobDefinition:
     )
     def roll_back(context: dg.OpExecutionContext, runtime: RuntimeResource) -> None:
         asked = context.op_config
-        wish = _Wish(spec=by_name[asked["sync"]], to=asked["to"], block=asked["block"])
+        wish = _Wish(
+            spec=by_name[asked["sync"]],
+            to=asked["to"],
+            again=asked["again"],
+            block=asked["block"],
+        )
         context.log_event(_observe(wish, _roll_back(wish, context=context, runtime=runtime)))
 
     @dg.job(
@@ -61,11 +68,16 @@ def build_rollback_job(specs: Iterable[SyncSpec]) -> dg.JobDefinition:
     return rollback
 
 
+def _name_type(names: list[str]) -> str:
+    """Another name for other syncs: Dagster keeps a type by its name, for the whole process."""
+    return f"Sync_{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
+
+
 def _build_config(names: list[str]) -> dict[str, dg.Field]:
     """Names and a choice; never a secret, an address or a value."""
     return {
         "sync": dg.Field(
-            dg.Enum("Sync", [dg.EnumValue(name) for name in names]),
+            dg.Enum(_name_type(names), [dg.EnumValue(name) for name in names]),
             description="The sync whose readers are sent back.",
         ),
         "to": dg.Field(
@@ -73,6 +85,11 @@ def _build_config(names: list[str]) -> dict[str, dg.Field]:
             default_value=None,
             description="The version to go to, also a later or blocked one, which is then blocked no "
             "longer. Without one: the next earlier that is whole and not blocked, those in Redis first.",
+        ),
+        "again": dg.Field(
+            bool,
+            default_value=False,
+            description="Go further back, though readers were rolled back a few minutes ago.",
         ),
         "block": dg.Field(
             bool,
@@ -88,6 +105,7 @@ class _Wish:
 
     spec: SyncSpec
     to: str | None
+    again: bool
     block: bool
 
 
@@ -102,7 +120,9 @@ def _roll_back(
         log_progress(context.log) as report,
         contextlib.closing(runtime.open(run_id=context.run_id)) as opened,
     ):
-        return pipeline.rollback(wish.spec, opened, to=wish.to, block=wish.block, report=report)
+        return pipeline.rollback(
+            wish.spec, opened, to=wish.to, again=wish.again, block=wish.block, report=report
+        )
 
 
 def _observe(wish: _Wish, receipt: "RollbackReceipt") -> dg.AssetObservation:

@@ -12,6 +12,7 @@ from reverse_etl.landing.layout import (
     head_name,
     loading_prefix,
     manifest_name,
+    published_name,
     snapshot_name,
 )
 from reverse_etl.landing.manifest import (
@@ -57,6 +58,13 @@ def find_needed(store: ObjectStore, sync: str) -> set[str]:
         return {head.version, *head.kept, *head.retiring}
     prefix = loading_prefix(sync)
     return {item.name.removeprefix(prefix) for item in store.list_objects(prefix)}
+
+
+def has_lost_head(store: ObjectStore, sync: str) -> bool:
+    """Whether something was published and the head is gone: then nobody knows what is needed."""
+    if find(store, head_name(sync)) is not None:
+        return False
+    return find(store, published_name(sync)) is not None
 
 
 def _find(store: ObjectStore, name: str, decode: Callable[[bytes], Document]) -> Document | None:

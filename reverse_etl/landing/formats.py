@@ -26,6 +26,7 @@ _GZIP_LEVEL = 1
 _GZIP_WINDOW_BITS = 31  # a gzip frame: RFC 1952
 _NEWLINE = 0x0A
 _SEARCHED_BYTES = 1 << 18
+_MOST_EXPECTED_BYTES = 1 << 26
 _ROW_GROUPS_AT_ONCE = 4
 # A view of a shorter string holds it itself; and its offset is a 32-bit number with a sign.
 _INLINE_BYTES = 12
@@ -88,7 +89,11 @@ def decompress(body: bytes, *, compression: str) -> bytes:
     if compression == "none":
         return body
     try:
-        return bytes(isal_zlib.decompress(body, wbits=_GZIP_WINDOW_BITS))
+        # A gzip frame ends with the size of what is in it: no room is made twice.
+        expected = min(int.from_bytes(body[-4:], "little"), _MOST_EXPECTED_BYTES)
+        return bytes(
+            isal_zlib.decompress(body, wbits=_GZIP_WINDOW_BITS, bufsize=max(1, expected + 1))
+        )
     except isal_zlib.error:  # type: ignore[misc]
         raise IntegrityError("A JSON object is not a gzip frame; it was altered or cut.") from None
 
@@ -123,11 +128,11 @@ def _view_strings(
 
     Source: https://arrow.apache.org/docs/format/Columnar.html#variable-size-binary-view-layout
     """
-    # Four bytes from every place on; as numbers that are not aligned numpy takes them the long way.
-    words = np.ndarray((len(body) - 3,), dtype="V4", buffer=body, strides=(1,))
+    # Four bytes from every place on, aligned or not.
+    words = np.ndarray((len(body) - 3,), dtype="<u4", buffer=body, strides=(1,))
     views = np.zeros((len(starts), 4), dtype="<u4")
     views[:, 0] = lengths
-    views[:, 1] = words[starts].view("<u4")
+    views[:, 1] = words[starts]
     views[:, 3] = starts
     buffers = [None, pa.py_buffer(views.tobytes()), pa.py_buffer(body)]
     return pa.Array.from_buffers(pa.string_view(), len(starts), buffers)

@@ -117,6 +117,11 @@ def head_name(sync: str) -> str:
     return f"{sync}/{HEAD}"
 
 
+def published_name(sync: str) -> str:
+    """What says that there was a head once, should that be lost."""
+    return f"{sync}/published"
+
+
 def loading_prefix(sync: str) -> str:
     """What names versions whose records may lie in Redis while there is no head, with the slash."""
     return f"{sync}/loading/"

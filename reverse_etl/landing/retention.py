@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reverse_etl.errors import NotFoundError, ReverseEtlError
-from reverse_etl.landing.documents import find_current, find_needed, read_manifest
+from reverse_etl.landing.documents import find_current, find_needed, has_lost_head, read_manifest
 from reverse_etl.landing.layout import (
     day_prefix,
     is_version,
@@ -43,8 +43,11 @@ def sweep_old_days(
 ) -> int:
     """Remove what lies beyond the retention, but never of the day `spare`; return how many versions.
 
-    A day whose documents cannot be read is left alone: somebody has to look at it.
+    A day whose documents cannot be read is left alone: somebody has to look at it. So is every day
+    while the head is lost: what readers see, and what lies in Redis, is not known then.
     """
+    if has_lost_head(store, sync):
+        return 0
     spared = find_needed(store, sync)
     swept = days = 0
     for day in _list_days_beyond(store, sync, retention, now=now):

@@ -8,9 +8,16 @@ slow commit exactly one wins.
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import suppress
 
 from reverse_etl.errors import ConflictError, NotFoundError
-from reverse_etl.landing.documents import find_current, find_needed, read_manifest, record_current
+from reverse_etl.landing.documents import (
+    find_current,
+    find_needed,
+    has_lost_head,
+    read_manifest,
+    record_current,
+)
 from reverse_etl.landing.layout import (
     MANIFEST,
     day_prefix,
@@ -58,9 +65,12 @@ def sweep_attempts(
 def sweep_replaced(
     store: ObjectStore, sync: str, partition: str, *, keep_days: int, now: dt.datetime
 ) -> int:
-    """Remove the day's committed versions that a later one replaced `keep_days` ago; return how many."""
+    """Remove the day's committed versions that a later one replaced `keep_days` ago; return how many.
+
+    None while the head is lost: what readers see, and what lies in Redis, is not known then.
+    """
     current = find_current(store, sync, partition)
-    if current is None:
+    if current is None or has_lost_head(store, sync):
         return 0
     spared = {current.version} | find_needed(store, sync)
     try:
@@ -88,17 +98,14 @@ def remove_version(store: ObjectStore, sync: str, version: str, *, now: dt.datet
     if found is None or is_tombstone(found[0]):
         return 0
     announce_attempt(store, sync, version)
+    # Beside the tombstone lies what undoes it, from before it until the first object goes.
+    store.put(_undo_name(sync, version), found[0])
     try:
         # In one step: without its manifest for a moment it could be committed again.
-        buried = store.put_if_match(
-            name, encode_tombstone(version=version, buried_at=now), etag=found[1]
-        )
+        store.put_if_match(name, encode_tombstone(version=version, buried_at=now), etag=found[1])
     except ConflictError:
-        return 0
-    if version in find_needed(store, sync):
-        # It came to be loaded or published while this run decided: nothing of it is gone yet.
-        store.put_if_match(name, found[0], etag=buried)
-        retract_attempt(store, sync, version)
+        # Somebody else may be removing it, and have begun with the objects: ours must not undo that.
+        store.delete([_undo_name(sync, version)])
         return 0
     return _bury(store, sync, version, now=now)
 
@@ -113,17 +120,35 @@ def _bury(store: ObjectStore, sync: str, version: str, *, now: dt.datetime) -> i
         if found is None or not is_tombstone(found[0]):
             if found is not None:
                 _finish_commit(store, decode_manifest(found[0]))
+            store.delete([_undo_name(sync, version)])
             retract_attempt(store, sync, version)
+            return 0
+        if version in find_needed(store, sync) and _dig_out(store, sync, version, etag=found[1]):
             return 0
         buried_at = decode_tombstone(found[0])
     objects = [item.name for item in store.list_objects(version_prefix(sync, version))]
-    bodies = [item for item in objects if not item.endswith(f"/{MANIFEST}")]
+    undo = _undo_name(sync, version)
+    bodies = [item for item in objects if not item.endswith(f"/{MANIFEST}") and item != undo]
+    # First, and alone: a version whose objects have begun to go is not put back.
+    store.delete([undo])
     store.delete(bodies)
     store.sweep_unfinished(version_prefix(sync, version), older_than_seconds=0, now=now.timestamp())
     if now - buried_at >= _TOMBSTONE_STAYS:
         store.delete([name])
         retract_attempt(store, sync, version)
     return 1 if bodies else 0
+
+
+def _dig_out(store: ObjectStore, sync: str, version: str, *, etag: str) -> bool:
+    """Put a version back that came to be loaded or published meanwhile; whether all of it is there."""
+    manifest = find(store, _undo_name(sync, version))
+    if manifest is None:
+        return False
+    with suppress(ConflictError):  # another sweep was quicker
+        store.put_if_match(manifest_name(sync, version), manifest[0], etag=etag)
+    store.delete([_undo_name(sync, version)])
+    retract_attempt(store, sync, version)
+    return True
 
 
 def _finish_commit(store: ObjectStore, manifest: Manifest) -> None:
@@ -145,6 +170,10 @@ def _list_attempts(store: ObjectStore, sync: str) -> Iterator[str]:
         name = item.name.removeprefix(prefix)
         if is_version(name):
             yield name
+
+
+def _undo_name(sync: str, version: str) -> str:
+    return f"{version_prefix(sync, version)}manifest.undo.json"
 
 
 def _marker_name(sync: str, version: str) -> str:

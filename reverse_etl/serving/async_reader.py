@@ -26,6 +26,7 @@ from reverse_etl.serving.metrics import Event, Metrics
 from reverse_etl.serving.options import ReaderOptions, ReaderSettings
 from reverse_etl.serving.stores import Credentials, StoreHolder, hold_store
 from reverse_etl.serving.views import View
+from reverse_etl.uptime import read_uptime
 
 
 class AsyncReader(BaseReader):
@@ -45,7 +46,7 @@ class AsyncReader(BaseReader):
         keys: KeyRing | None = None,
         require_policy: str | Collection[str] | None = None,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = read_uptime,
         **settings: Unpack[ReaderSettings],
     ) -> None:
         super().__init__(

@@ -1,6 +1,5 @@
 """What Redis' client raises, as the reader takes it: Redis is away, or somebody has to mend something."""
 
-import time
 from collections.abc import Callable
 
 import redis
@@ -9,6 +8,7 @@ from redis import exceptions
 from reverse_etl.errors import ConfigError, ReverseEtlError, TerminalError
 from reverse_etl.serving.breaker import Breaker
 from reverse_etl.serving.metrics import Event, Metrics
+from reverse_etl.uptime import read_uptime
 
 #: What a client may raise on purpose; a cluster's own errors are none of redis-py's tree.
 FOREIGN = (redis.RedisError, exceptions.RedisClusterException, OSError)
@@ -36,7 +36,7 @@ class RedisGate:
         *,
         metrics: Metrics,
         write_back: bool,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = read_uptime,
     ) -> None:
         self.breaker = breaker
         self._metrics = metrics

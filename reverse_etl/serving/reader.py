@@ -22,6 +22,7 @@ from reverse_etl.serving.metrics import Event, Metrics
 from reverse_etl.serving.options import ReaderOptions, ReaderSettings
 from reverse_etl.serving.stores import Credentials, StoreHolder, hold_store
 from reverse_etl.serving.views import View
+from reverse_etl.uptime import read_uptime
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,7 @@ class Reader(BaseReader):
         keys: KeyRing | None = None,
         require_policy: str | Collection[str] | None = None,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = read_uptime,
         **settings: Unpack[ReaderSettings],
     ) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
 """A version's records on their way into Redis: what publishing, rolling back and rebuilding share."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 
 from reverse_etl.cache.announce import announce_version
@@ -11,7 +11,9 @@ from reverse_etl.cache.loader import load_records
 from reverse_etl.cache.retire import Retirement
 from reverse_etl.cache.spool import open_spool
 from reverse_etl.cache.verify import verify_spooled
+from reverse_etl.cache.versions import restore_registration
 from reverse_etl.engine import Engine, open_engine
+from reverse_etl.errors import ReverseEtlError
 from reverse_etl.landing.reading import read_groups
 from reverse_etl.landing.scratch import open_scratch
 from reverse_etl.model import Manifest, RecordGroup
@@ -63,6 +65,7 @@ class Loader:
                 report=self._report,
                 check=lease.check,
                 clock=runtime.now,
+                records_per_second=runtime.settings.cache_records_per_second,
             )
 
     def load(self, manifest: Manifest, bulk: Bulk) -> None:
@@ -76,6 +79,7 @@ class Loader:
         self.memory = check_room(manifest, runtime, bulk.engine)
         announce_version(runtime.store, runtime.redis, manifest, now=runtime.now())
         with (
+            self._staying_named(manifest),
             open_scratch(self._runtime.settings.scratch_dir) as scratch,
             open_spool(scratch) as spool,
         ):
@@ -85,6 +89,16 @@ class Loader:
         self.bytes += loaded.bytes
         for stage, seconds in (("load", loaded.seconds), ("verify", verified.seconds)):
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def _staying_named(self, manifest: Manifest) -> Iterator[None]:
+        """However the load ends, its records are named: emptied meanwhile, Redis had forgotten them."""
+        try:
+            yield
+        except BaseException:
+            with suppress(ReverseEtlError):
+                restore_registration(self._runtime.redis, manifest, now=self._runtime.now())
+            raise
 
     def _make_room(self, manifest: Manifest, bulk: Bulk) -> None:
         retirement = Retirement(

@@ -112,6 +112,7 @@ class _CacheStage:
             kept=list_kept(runtime.redis, manifest.sync, beside=manifest.version),
             now=runtime.now(),
             check=bulk.check,
+            clock=runtime.now,
         )
         self._loader.seconds["publish"] = time.monotonic() - started
         return outcome

@@ -1,11 +1,12 @@
 """Which version a rollback goes to: the one that is named, or the next earlier one that can be read."""
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from reverse_etl.cache.publish import is_superseded
-from reverse_etl.errors import IntegrityError, NotFoundError
+from reverse_etl.errors import ConfigError, IntegrityError, NotFoundError
 from reverse_etl.landing.documents import read_manifest
 from reverse_etl.landing.layout import day_prefix, is_version, split_version
 from reverse_etl.landing.store import ObjectStore
@@ -13,6 +14,9 @@ from reverse_etl.model import Head, Manifest
 from reverse_etl.runtime import Runtime
 from reverse_etl.stages.standing import Standing
 from reverse_etl.stages.wholeness import is_wholly_landed
+
+#: As long as this after a rollback another one may be the same one, repeated because nobody saw it end.
+_MAY_BE_REPEATED = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +28,21 @@ class RollbackTarget:
 
 
 def choose_target(
-    sync: str, standing: Standing, live: Head, runtime: Runtime, *, to: str | None
+    sync: str, standing: Standing, live: Head, runtime: Runtime, *, to: str | None, again: bool
 ) -> RollbackTarget:
     """The version `to`, or without one what a rollback that died was going to, or the next earlier.
 
-    `NotFoundError` when there is none, `IntegrityError` when objects of the named one are missing.
+    Without `again`, `ConfigError` when readers were rolled back a moment ago: that may have been the
+    same command, whose end nobody saw. `NotFoundError` when there is none, `IntegrityError` when
+    objects of the named one are missing.
     """
     store = runtime.store
     if to is not None:
         return RollbackTarget(manifest=_find_named(store, sync, to, live))
     if standing.is_half_rolled_back:
         return RollbackTarget(manifest=read_manifest(store, sync, live.version))
+    if not again:
+        _refuse_repetition(sync, live, now=runtime.now())
     passed_over: list[str] = []
     for manifest in _list_earlier(sync, standing, live, store):
         if manifest.version in passed_over:
@@ -43,6 +51,21 @@ def choose_target(
             return RollbackTarget(manifest=manifest, passed_over=tuple(passed_over))
         passed_over.append(manifest.version)
     raise NotFoundError(_say_none_is_left(sync, live, passed_over))
+
+
+def _refuse_repetition(sync: str, live: Head, *, now: dt.datetime) -> None:
+    """Only a rollback leaves a later version behind, blocked or beside the live one."""
+    left = max((live.version, *live.blocked, *live.kept))
+    if left == live.version or now - live.published_at >= _MAY_BE_REPEATED:
+        return
+    raise ConfigError(
+        f"Readers were rolled back to version '{live.version}' less than "
+        f"{_MAY_BE_REPEATED.seconds // 60} minutes ago; this may be the same command once more, and it "
+        f"would go further back. Nothing was changed. If '{live.version}' is right, nothing is to be "
+        f"done. If it is wrong too: `reverse-etl rollback {sync} --again` goes further back, and "
+        f"`reverse-etl rollback {sync} --to VERSION` to a version that you name (in Dagster `again` and "
+        "`to`)."
+    )
 
 
 def _find_named(store: ObjectStore, sync: str, version: str, live: Head) -> Manifest:

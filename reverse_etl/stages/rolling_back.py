@@ -61,13 +61,14 @@ def roll_back(
     *,
     keep_versions: int,
     to: str | None,
+    again: bool,
     block: bool,
     report: Report,
 ) -> RollbackReceipt:
     """Make version `to` live in both stores, or without one the next earlier that is not blocked.
 
     A version that is verified in Redis is only pointed at; another is loaded and verified first.
-    Going to a later version blocks nothing.
+    Going to a later version blocks nothing. Soon after a rollback only `again` goes further back.
     """
     started = time.monotonic()
     standing = find_standing(runtime, sync)
@@ -77,7 +78,7 @@ def roll_back(
             "Nothing was ever published, so there is nothing to roll back from. Materialise cache, or "
             "run `reverse-etl warm` with the address of a manifest."
         )
-    target = choose_target(sync, standing, live, runtime, to=to)
+    target = choose_target(sync, standing, live, runtime, to=to, again=again)
     is_live = target.manifest.version == live.version
     if is_live and standing.stored == live:
         return _settle(standing, live, target, runtime, keep_versions=keep_versions, report=report)
@@ -160,6 +161,7 @@ class _Rollback:
             block=self._block,
             now=self._runtime.now(),
             check=go_on_from_the_same_head,
+            clock=self._runtime.now,
         )
         if outcome is Published.SUPERSEDED:
             raise _build_outrun_error(self._manifest, head)

@@ -177,7 +177,12 @@ class _Examination:
         with closing(
             open_engine(memory_limit_bytes=runtime.memory_limit_bytes, threads=1)
         ) as engine:
-            bulk = Bulk(engine=engine, target=runtime.redis, report=self._report)
+            bulk = Bulk(
+                engine=engine,
+                target=runtime.redis,
+                report=self._report,
+                records_per_second=runtime.settings.cache_records_per_second,
+            )
             return compare_records(self._read(engine), manifest=self._manifest, bulk=bulk)
 
     def _read(self, engine: Engine) -> Generator[RecordGroup]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,10 +16,10 @@ from reverse_etl.cache.publish import publish_head
 from reverse_etl.cache.versions import list_kept, list_versions, mark_verified
 from reverse_etl.errors import TerminalError
 from reverse_etl.landing.documents import find_needed
-from reverse_etl.landing.layout import loading_name, loading_prefix, manifest_name
+from reverse_etl.landing.layout import loading_name, loading_prefix, manifest_name, version_prefix
 from reverse_etl.landing.manifest import encode_manifest, encode_tombstone
 from reverse_etl.landing.store import MemoryStore
-from reverse_etl.landing.sweep import remove_version
+from reverse_etl.landing.sweep import remove_version, sweep_attempts
 from reverse_etl_tests.cache.builders import (
     EARLIER,
     LATER,
@@ -202,3 +203,30 @@ def test_head_that_comes_about_meanwhile_names_the_version(publisher: Publisher)
     assert found is not None
     assert found[0].retiring == (VERSION,)
     assert list_versions(publisher.target, SYNC)[VERSION].state is VersionState.LOADING
+
+
+@pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize("at", range(4, 10))
+def test_retention_that_died_is_undone_where_a_version_is_needed(
+    cache: Cache, at: int, *, needed: bool
+) -> None:
+    """Killed at any call after its tombstone: the sweep puts back what was named meanwhile, or buries it."""
+    cache.publish(EARLIER)
+    land(cache, VERSION)
+    body = f"{version_prefix(SYNC, VERSION)}00000.jsonl.gz"
+    cache.store.put(body, b"1")
+    if needed:
+        manifest = build_manifest(LINES, version=VERSION)
+        announce_version(cache.store, cache.bulk.target, manifest, now=NOW)
+    before = cache.store.get(manifest_name(SYNC, VERSION))
+    dying: Any = KillingStore(cache.store, at=at)
+    with suppress(Killed):
+        remove_version(dying, SYNC, VERSION, now=NOW)
+
+    sweep_attempts(cache.store, SYNC, older_than=dt.timedelta(0), now=NOW + dt.timedelta(days=2))
+
+    left = {item.name for item in cache.store.list_objects(version_prefix(SYNC, VERSION))}
+    assert left == {manifest_name(SYNC, VERSION)} | ({body} if needed else set())
+    assert (cache.store.get(manifest_name(SYNC, VERSION)) == before) is needed
+    if needed:
+        assert [*cache.store.list_objects(f"{SYNC}/attempts/")] == []

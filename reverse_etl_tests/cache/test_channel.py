@@ -88,6 +88,47 @@ def test_commands_go_out_whole_when_replies_came_early() -> None:
     assert received == commands
 
 
+@pytest.mark.parametrize("pause_seconds", [0.0, 0.005])
+def test_many_short_replies_are_waited_for_together(pause_seconds: float) -> None:
+    """Replies that come one by one are all there in the end, and the next exchange is as any other."""
+
+    def behave(accepted: socket.socket) -> None:
+        accepted.recv(1000)
+        for _ in range(20):
+            accepted.sendall(b"+OK\r\n")
+            time.sleep(pause_seconds)
+        accepted.sendall(accepted.recv(1000))
+
+    found = bytearray()
+
+    def accept(chunk: memoryview) -> bool:
+        found.extend(chunk)
+        return True
+
+    with serving(behave) as target, target.open_channel() as channel:
+        assert channel.exchange(
+            memoryview(b"twenty"), reply_bytes=100, accept=accept, never_shorter=True
+        )
+        assert collect(channel, b"one", 3) == b"one"
+
+    assert found == b"+OK\r\n" * 20
+
+
+def test_hanging_up_is_noticed_while_much_is_waited_for() -> None:
+    """A server that goes away before all replies came does not leave us waiting for them."""
+    with (
+        serving(lambda accepted: accepted.sendall(accepted.recv(1000)[:5])) as target,
+        target.open_channel() as channel,
+        pytest.raises(TransientError, match="hung up"),
+    ):
+        channel.exchange(
+            memoryview(b"+OK\r\nMORE"),
+            reply_bytes=5000,
+            accept=lambda _: True,
+            never_shorter=True,
+        )
+
+
 def test_exchange_stops_when_told() -> None:
     """The first piece that is not accepted ends the sending, too."""
     commands = bytes(64 * MIB)

@@ -6,10 +6,12 @@ import time
 import pytest
 import redis
 
+from reverse_etl.cache import lease as lease_module
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.lease import hold_lease
 from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.errors import ConfigError, TransientError
+from reverse_etl.uptime import read_uptime
 from reverse_etl_tests.cache.builders import SYNC
 
 pytestmark = pytest.mark.contract
@@ -141,3 +143,15 @@ def test_redis_away_at_the_start_is_told_at_once() -> None:
         hold_lease(target, SYNC, wait_seconds=60),
     ):
         pass
+
+
+def test_machine_that_slept_knows_its_term_is_over(
+    target: RedisTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suspended with its threads for longer than the term, a run does not go on as if nothing were."""
+    with hold_lease(target, SYNC, wait_seconds=0, ttl_seconds=30) as lease:
+        lease.check()
+        with monkeypatch.context() as woken:
+            woken.setattr(lease_module, "read_uptime", lambda: read_uptime() + 31)
+            with pytest.raises(TransientError, match="was lost"):
+                lease.check()

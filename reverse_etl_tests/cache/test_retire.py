@@ -8,16 +8,23 @@ from collections.abc import Iterable
 import pytest
 import redis
 
+from reverse_etl.cache.channel import Channel
 from reverse_etl.cache.heads import advance_redis_head, read_redis_head, read_store_head
 from reverse_etl.cache.layout import VersionEntry, VersionState
 from reverse_etl.cache.lease import hold_lease
+from reverse_etl.cache.loader import load_records
+from reverse_etl.cache.publish import roll_back_heads
 from reverse_etl.cache.retire import plan_retiring
+from reverse_etl.cache.unlink import Unlink
+from reverse_etl.cache.verify import verify_records
 from reverse_etl.cache.versions import renew_verified
+from reverse_etl.cache.wire import Wire
 from reverse_etl.errors import (
     ConfigError,
     IntegrityError,
     NotFoundError,
     TerminalError,
+    TransientError,
 )
 from reverse_etl.landing.layout import head_name, manifest_name
 from reverse_etl.landing.manifest import encode_head
@@ -31,6 +38,7 @@ from reverse_etl_tests.cache.builders import (
     VERSION,
     build_groups,
     build_head,
+    build_manifest,
 )
 from reverse_etl_tests.cache.conftest import AsUser
 from reverse_etl_tests.cache.scenes import LINES, Cache, count_records
@@ -261,11 +269,102 @@ def test_emptied_redis_leaves_nothing_retiring(cache: Cache, raw: redis.Redis) -
     cache.store.put(head_name(SYNC), encode_head(dataclasses.replace(head, retiring=(VERSION,))))
     raw.flushall()
 
-    assert cache.make_room(loading=LATER) == ()
+    assert cache.make_room(loading=LATER) == (EARLIER,)
 
     found = read_store_head(cache.store, SYNC)
     assert found is not None
     assert found[0] == head
+
+
+@pytest.mark.contract
+def test_lost_list_loses_no_records(cache: Cache, raw: redis.Redis) -> None:
+    """In a cluster the list may be lost alone: what S3's head names is listed again, and taken out."""
+    for version in (EARLIER, VERSION):
+        cache.publish(version)
+    cache.load(SAME_DAY_EARLIER)
+    raw.delete(f"{SYNC}:versions")
+
+    assert set(cache.make_room(loading=LATER)) == {EARLIER, SAME_DAY_EARLIER}
+
+    assert count_records(raw, VERSION) == len(LINES)  # readers follow Redis' head to it
+    cache.publish(LATER)
+    assert cache.make_room(loading="2026-11-21.01kxqt5w8b7g4m2t") == (VERSION,)
+    assert {
+        v: count_records(raw, v) for v in (EARLIER, SAME_DAY_EARLIER, VERSION)
+    } == dict.fromkeys((EARLIER, SAME_DAY_EARLIER, VERSION), 0)
+    stored, cached = cache.heads()
+    assert stored == cached
+    assert (stored.version, stored.kept, stored.retiring) == (LATER, (), ())
+
+
+@pytest.mark.contract
+def test_lost_list_is_known_before_the_first_publication(cache: Cache, raw: redis.Redis) -> None:
+    """Without a head it is what stands in for one that names the records."""
+    cache.load(EARLIER)
+    raw.delete(f"{SYNC}:versions")
+
+    assert cache.make_room(loading=VERSION) == (EARLIER,)
+    assert raw.dbsize() == 0
+
+
+@pytest.mark.contract
+def test_rollback_names_what_a_lost_list_does_not(cache: Cache, raw: redis.Redis) -> None:
+    """The head goes on naming what it left, though Redis does not list it, until it is taken out."""
+    for version in (EARLIER, VERSION):
+        cache.publish(version)
+    raw.delete(f"{SYNC}:versions")
+    manifest = cache.load(EARLIER)
+    verify_records(build_groups(LINES), manifest=manifest, bulk=cache.bulk)
+
+    roll_back_heads(cache.store, cache.bulk.target, to=manifest, block=True, now=NOW)
+
+    assert [head.retiring for head in cache.heads()] == [(VERSION,)] * 2
+    assert cache.make_room(loading=LATER) == (VERSION,)
+    assert count_records(raw, VERSION) == 0
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("slept", ["before a group", "within a group"])
+def test_who_slept_takes_nothing_from_who_loads_again(
+    cache: Cache, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch, slept: str
+) -> None:
+    """A version taken over is left to its new loader; records that were lost are not relied on."""
+    cache.publish(EARLIER)
+    cache.publish(VERSION)
+    manifest = build_manifest(LINES, version=EARLIER)
+
+    def load_again() -> None:
+        raw.hdel(f"{SYNC}:versions", EARLIER)
+        load_records(build_groups(LINES), manifest=manifest, bulk=cache.bulk)
+        verify_records(build_groups(LINES), manifest=manifest, bulk=cache.bulk)
+
+    def read(_: Manifest) -> Iterable[RecordGroup]:
+        if slept == "before a group":
+            load_again()
+        return build_groups(LINES)
+
+    perform = Unlink.perform
+    slept_within: list[str] = []
+
+    def sleep_and_perform(self: Unlink, wire: Wire, channel: Channel) -> None:
+        if slept == "within a group" and not slept_within:
+            slept_within.append(slept)
+            load_again()
+        perform(self, wire, channel)
+
+    monkeypatch.setattr(Unlink, "perform", sleep_and_perform)
+    one_by_one = dataclasses.replace(cache.bulk, workers=1)
+    retirement = dataclasses.replace(cache.retirement(), groups_of=read, bulk=one_by_one)
+
+    with pytest.raises(TransientError, match="was taken over"):
+        retirement.make_room(SYNC, loading=LATER, keep_versions=2)
+
+    if slept == "before a group":
+        assert count_records(raw, EARLIER) == len(LINES)
+        assert cache.versions()[EARLIER] is V
+    else:
+        assert 0 < count_records(raw, EARLIER) < len(LINES)
+        assert cache.versions()[EARLIER] is R
 
 
 @pytest.mark.contract

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverse_etl.cache.connection import RedisTarget
-from reverse_etl.cache.heads import advance_redis_head, write_store_head
+from reverse_etl.cache.heads import advance_redis_head, read_redis_head, write_store_head
 from reverse_etl.cache.layout import VersionEntry, VersionState
 from reverse_etl.cache.publish import (
     build_head,
@@ -19,10 +19,16 @@ from reverse_etl.cache.publish import (
     roll_back_heads,
 )
 from reverse_etl.cache.retire import Retirement, plan_retiring
-from reverse_etl.cache.versions import forget_version, list_kept, mark_retiring, mark_verified
+from reverse_etl.cache.versions import (
+    forget_version,
+    list_kept,
+    list_versions,
+    mark_retiring,
+    mark_verified,
+)
 from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.errors import NotFoundError, TerminalError, TransientError
-from reverse_etl.landing.layout import manifest_name
+from reverse_etl.landing.layout import head_name, loading_name, loading_prefix, manifest_name
 from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import Head, Manifest, Published
 from reverse_etl_tests.cache.builders import (
@@ -228,6 +234,7 @@ def test_what_is_not_whole_is_not_gone_back_to(publisher: Publisher, missing: st
         raise TransientError("The lease was lost.")
 
     if missing == "records":
+        mark_retiring(publisher.target, SYNC, EARLIER, now=NOW)
         forget_version(publisher.target, SYNC, EARLIER)
     elif missing == "manifest":
         publisher.store.delete([manifest_name(SYNC, EARLIER)])
@@ -330,3 +337,45 @@ def test_blocked_version_makes_room_first() -> None:
     planned = plan_retiring(entries, live={"b"}, loading="d", keep_versions=3, blocked={"c"})
 
     assert (planned.versions, planned.makes_room) == (("c",), True)
+
+
+@pytest.mark.contract
+def test_head_that_a_rollback_makes_anew_replaces_what_stood_in(publisher: Publisher) -> None:
+    """Of a head that was lost, names of loads that began meanwhile do not stay behind it."""
+    publisher.publish(EARLIER)
+    publisher.publish(VERSION)
+    publisher.store.delete([head_name(SYNC)])
+    publisher.store.put(loading_name(SYNC, LATER), b"")
+
+    roll_back(publisher, EARLIER)
+
+    assert [*publisher.store.list_objects(loading_prefix(SYNC))] == []
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("put_back", [False, True])
+@pytest.mark.parametrize("way", ["publish", "roll back"])
+def test_grace_counts_from_when_the_head_had_moved(
+    publisher: Publisher, way: str, *, put_back: bool
+) -> None:
+    """However long the flip took; a clock that was put back meanwhile shortens nothing."""
+    publisher.publish(EARLIER)
+    publisher.publish(VERSION)
+    store, target = publisher.store, publisher.target
+    version = EARLIER if way == "roll back" else LATER
+    manifest = publisher.verify(version)
+    moved: list[str] = []
+
+    def read_clock() -> dt.datetime:
+        cached = read_redis_head(target, SYNC)
+        moved.extend([] if cached is None else [cached.version])
+        return NOW + (-7 if put_back else 7) * SECOND
+
+    if way == "publish":
+        publish_head(store, target, manifest, kept=(), now=NOW, clock=read_clock)
+    else:
+        roll_back_heads(store, target, to=manifest, block=True, now=NOW, clock=read_clock)
+
+    since = list_versions(target, SYNC)[version].since
+    assert since == (NOW if put_back else NOW + 7 * SECOND)
+    assert moved == [version]

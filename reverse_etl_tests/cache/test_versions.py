@@ -5,6 +5,7 @@ import pytest
 from reverse_etl.cache.connection import RedisTarget
 from reverse_etl.cache.layout import VersionState
 from reverse_etl.cache.versions import (
+    forget_version,
     list_kept,
     list_versions,
     mark_retiring,
@@ -13,6 +14,7 @@ from reverse_etl.cache.versions import (
     renew_verified,
     restore_registration,
 )
+from reverse_etl.errors import TransientError
 from reverse_etl_tests.cache.builders import EARLIER, LATER, NOW, SYNC, VERSION, build_manifest
 from reverse_etl_tests.cache.scenes import Publisher
 
@@ -62,3 +64,21 @@ def test_registration_is_restored_only_when_missing(target: RedisTarget, *, pres
 
     expected = VersionState.VERIFIED if present else VersionState.LOADING
     assert list_versions(target, SYNC)[VERSION].state is expected
+
+
+@pytest.mark.parametrize("state", [VersionState.LOADING, VersionState.VERIFIED])
+def test_only_what_is_retiring_is_forgotten(target: RedisTarget, state: VersionState) -> None:
+    """Whoever slept while another run loaded the version again does not take it off the list."""
+    manifest = build_manifest([])
+    register_version(target, manifest, now=NOW)
+    if state is VersionState.VERIFIED:
+        mark_verified(target, manifest, now=NOW)
+
+    with pytest.raises(TransientError, match="was taken over"):
+        forget_version(target, SYNC, VERSION)
+    assert list_versions(target, SYNC)[VERSION].state is state
+
+    mark_retiring(target, SYNC, VERSION, now=NOW)
+    for _ in range(2):
+        forget_version(target, SYNC, VERSION)
+    assert list_versions(target, SYNC) == {}

@@ -1,11 +1,12 @@
 """Views are the strings they point to, and pieces are joined in order."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reverse_etl.cache.views import join_pieces, view_column
+from reverse_etl.cache.views import Coded, join_pieces, view_column
 
 KINDS = [pa.binary(), pa.large_binary(), pa.binary_view()]
 
@@ -35,20 +36,23 @@ def test_pieces_are_joined_in_turn(left: list[bytes], right: list[bytes], end: b
     assert joined.to_pybytes() == b"".join(a + b for a, b in rows) + end
 
 
-@given(values=strings, others=strings, step=st.integers(1, 4))
-def test_some_are_replaced(values: list[bytes], others: list[bytes], step: int) -> None:
-    """Those at the places given are others from then on, wherever their bytes lie."""
-    places = slice(0, None, step)
-    count = len(values[places])
-    new = (others * count)[:count]
-    expected = list(values)
-    expected[places] = new
+@given(left=strings, right=strings, data=st.data())
+def test_coded_strings_are_joined_like_others(
+    left: list[bytes], right: list[bytes], data: st.DataObject
+) -> None:
+    """Few strings that stand in many places, before and behind strings of other buffers and the same."""
+    places = data.draw(
+        st.lists(st.integers(0, len(left) - 1), min_size=len(right), max_size=len(right))
+    )
+    coded = Coded(view_column(pa.array(left, pa.binary())), np.array(places, dtype=np.intp))
+    views = view_column(pa.array(right, pa.binary()))
+    none = view_column(pa.array([], pa.binary()))
 
-    views = view_column(pa.array(values, pa.binary()))
-    replaced = views.replace(places, view_column(pa.array(new, pa.binary())))
+    joined = join_pieces([coded, views, coded, views], end=none)
 
-    assert replaced.to_pylist() == expected
-    assert views.to_pylist() == values
+    rows = [(left[place], string) for place, string in zip(places, right, strict=True)]
+    assert joined.to_pybytes() == b"".join(a + b + a + b for a, b in rows)
+    assert coded.lengths.tolist() == [len(left[place]) for place in places]
 
 
 def test_views_show_no_bytes() -> None:

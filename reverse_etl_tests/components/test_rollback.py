@@ -123,6 +123,16 @@ def test_job_takes_a_version_and_leaves_the_other_unblocked(
     assert (head.version, head.blocked) == (before.kept[0], ())
 
 
+def test_job_goes_further_back_only_when_told(roll_back: RollBack) -> None:
+    """A run once more, a moment later, may be the same one: it fails, and names what to set."""
+    roll_back()
+
+    refused, further = read_failure(roll_back()), read_failure(roll_back(again=True))
+
+    assert "`again`" in refused.text
+    assert "no version before the live one" in further.text
+
+
 def test_blocked_day_fails_its_cache_and_says_how_to_go_on(
     roll_back: RollBack, runtime: Runtime, instance: dg.DagsterInstance
 ) -> None:

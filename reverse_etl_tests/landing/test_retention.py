@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverse_etl import pipeline
+from reverse_etl.cache.heads import write_store_head
 from reverse_etl.landing.documents import find_current
 from reverse_etl.landing.layout import (
     build_version,
@@ -27,6 +28,7 @@ from reverse_etl.landing.manifest import (
 )
 from reverse_etl.landing.retention import Retention, sweep_old_days
 from reverse_etl.landing.store import MemoryStore
+from reverse_etl.landing.sweep import sweep_replaced
 from reverse_etl.model import Current
 from reverse_etl_tests.builders import Clock, build_runtime, build_spec
 from reverse_etl_tests.landing.golden_values import HEAD, MANIFEST, SNAPSHOT
@@ -160,6 +162,27 @@ def test_what_readers_see_stays() -> None:
     sweep(store, days=30)
 
     assert list_landed(store) == {name_day(90), name_day(85), name_day(80), name_day(1)}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_nothing_goes_while_the_head_is_lost(*, lost: bool) -> None:
+    """What readers saw is not known then; a sync that never published has nothing to lose."""
+    store = MemoryStore()
+    for age in (30, 1):
+        land_day(store, age)
+    replaced = land_day(store, 1, committed=20)
+    standing = land_day(store, 1, committed=10)
+    if lost:
+        write_store_head(store, SYNC, replace(HEAD, version=standing), etag=None)
+        store.delete([head_name(SYNC)])
+    before = dict(store._objects)
+
+    swept = sweep(store, days=7)
+    swept += sweep_replaced(store, SYNC, name_day(1), keep_days=5, now=NOW)
+
+    assert (swept == 0) is lost
+    assert (store._objects == before) is lost
+    assert is_tombstone(store.get(manifest_name(SYNC, replaced))) is not lost
 
 
 def test_copy_of_a_day_is_not_a_day() -> None:

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from reverse_etl import pipeline
-from reverse_etl.cache.heads import read_redis_head, write_store_head
+from reverse_etl.cache import publish
+from reverse_etl.cache.heads import advance_redis_head, read_redis_head, write_store_head
 from reverse_etl.cache.layout import VersionState
 from reverse_etl.embedded.redis_server import RedisServer
 from reverse_etl.errors import (
@@ -26,6 +27,7 @@ from reverse_etl.landing.layout import manifest_name, version_prefix
 from reverse_etl.landing.manifest import encode_head, encode_tombstone
 from reverse_etl.landing.store import MemoryStore, StoredObject
 from reverse_etl.model import CacheReceipt, Head, Landed, Manifest, Published
+from reverse_etl.progress import Progress, Report, keep_silent
 from reverse_etl.runtime import Runtime
 from reverse_etl.serving.reader import Reader
 from reverse_etl.sources.base import Source
@@ -70,9 +72,11 @@ class Place:
         )
         self.client = redis.Redis.from_url(redis_url)
 
-    def run(self, day: str, *, run_id: str = "r") -> CacheReceipt:
+    def run(self, day: str, *, run_id: str = "r", report: Report = keep_silent) -> CacheReceipt:
         partition = self.spec.partition(day, now=NOW)
-        return pipeline.run_sync(self.spec, partition, self.runtime, run_id=run_id).cache
+        return pipeline.run_sync(
+            self.spec, partition, self.runtime, run_id=run_id, report=report
+        ).cache
 
     def publish(self, day: str) -> CacheReceipt:
         partition = self.spec.partition(day, now=NOW)
@@ -223,7 +227,7 @@ def test_rollback_twice_goes_further_back(place: Place, versions: list[str]) -> 
     """The second time it is loaded from the store, verified, and room is made for it."""
     pipeline.rollback(place.spec, place.runtime)
 
-    receipt = pipeline.rollback(place.spec, place.runtime)
+    receipt = pipeline.rollback(place.spec, place.runtime, again=True)
 
     head = place.head()
     assert head.version == versions[0]
@@ -239,11 +243,11 @@ def test_rollback_stops_where_nothing_is_earlier(place: Place, versions: list[st
     """Before the first version there is none; what is live stays live."""
     assert versions
     for _ in range(2):
-        pipeline.rollback(place.spec, place.runtime)
+        pipeline.rollback(place.spec, place.runtime, again=True)
     before = place.head()
 
     with pytest.raises(NotFoundError, match="no version before the live one"):
-        pipeline.rollback(place.spec, place.runtime)
+        pipeline.rollback(place.spec, place.runtime, again=True)
 
     assert place.head() == before
 
@@ -303,7 +307,7 @@ def test_rollback_without_block_leaves_the_way_open(place: Place, versions: list
     receipt = pipeline.rollback(place.spec, place.runtime, block=False)
     assert not receipt.is_left_blocked
 
-    pipeline.rollback(place.spec, place.runtime, block=False)
+    pipeline.rollback(place.spec, place.runtime, block=False, again=True)
 
     assert place.head().version == versions[0]
     assert place.publish(DAYS[2]).outcome is Published.LIVE
@@ -348,7 +352,7 @@ def test_rollback_passes_over_what_has_lost_objects(place: Place, versions: list
     pipeline.rollback(place.spec, place.runtime)
     place.lose_object(versions[0])
 
-    receipt = pipeline.rollback(place.spec, place.runtime)
+    receipt = pipeline.rollback(place.spec, place.runtime, again=True)
 
     assert place.head().version == earliest
     assert receipt.passed_over == (versions[0],)
@@ -364,6 +368,56 @@ def test_sync_that_never_ran_has_nothing_to_recover(empty_place: Place) -> None:
         pipeline.verify(spec, runtime)
     with pytest.raises(NotFoundError, match="The store has no head"):
         pipeline.rebuild(spec, runtime)
+
+
+def test_redis_emptied_within_a_load_leaves_no_strays(place: Place, versions: list[str]) -> None:
+    """The records that came after are named, and the next run takes them out again."""
+    assert versions
+    emptied: list[str] = []
+
+    def empty(event: Progress) -> None:
+        if event.stage == "load" and event.rows == event.rows_total and not emptied:
+            emptied.append(event.stage)
+            place.client.delete(f"{place.spec.name}:versions")
+
+    place.source.tables[QUERY] = build_users(USERS, points=3000)
+    with pytest.raises(TransientError, match="retired from Redis while"):
+        place.run("2026-11-17", report=empty)
+    stray = place.client.hkeys(f"{place.spec.name}:versions")
+    assert [name.decode()[:10] for name in stray] == ["2026-11-17"]
+
+    assert place.run("2026-11-18").outcome is Published.LIVE
+
+    assert place.record_keys(stray[0].decode()) == []
+
+
+@pytest.mark.parametrize("block", [True, False])
+def test_rollback_that_nobody_saw_end_is_not_repeated(
+    place: Place, versions: list[str], monkeypatch: pytest.MonkeyPatch, *, block: bool
+) -> None:
+    """Both heads moved and the answer was lost: the error names the version, and a repetition waits."""
+
+    def lose_the_answer(*moved: Any) -> bool:
+        advance_redis_head(*moved)
+        raise TransientError("Redis did not answer in time.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "advance_redis_head", lose_the_answer)
+        with pytest.raises(TransientError, match=f"--to {versions[1]}"):
+            pipeline.rollback(place.spec, place.runtime, block=block)
+    before = place.snapshot()
+
+    with pytest.raises(ConfigError, match="--again") as refused:
+        pipeline.rollback(place.spec, place.runtime, block=block)
+    assert "--to VERSION" in str(refused.value)
+    named = pipeline.rollback(place.spec, place.runtime, to=versions[1], block=block)
+
+    assert named.outcome is RolledBack.ALREADY_LIVE
+    assert place.snapshot() == before
+    assert isinstance(place.runtime.now, Clock)
+    place.runtime.now.advance(minutes=10)
+    further = pipeline.rollback(place.spec, place.runtime, block=block)
+    assert further.head.version == versions[0]
 
 
 def test_half_a_rollback_is_finished_and_not_repeated(place: Place, versions: list[str]) -> None:

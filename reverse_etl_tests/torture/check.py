@@ -1,5 +1,6 @@
 """Holds every answer, and every head, against what must be."""
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -93,7 +94,7 @@ class Heads:
         """Look at all of them in order: none was blocked by the one before, unless it was ordered."""
         returns: Counter[str] = Counter()
         ordered = sorted(self._seen)
-        for earlier, later in zip(ordered, ordered[1:], strict=False):
+        for earlier, later in itertools.pairwise(ordered):
             version = self._seen[later].version
             if version in self._seen[earlier].blocked:
                 returns[version] += 1

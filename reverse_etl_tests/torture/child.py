@@ -95,7 +95,9 @@ def _grew(before: Head, after: Head) -> bool:
 class Writer:
     """One order, carried out in a process of its own."""
 
-    def __init__(self, order: Order, *, folder: Path, environment: dict[str, str], say: Say) -> None:
+    def __init__(
+        self, order: Order, *, folder: Path, environment: dict[str, str], say: Say
+    ) -> None:
         self._order = order
         self._folder = folder
         self._environment = environment
@@ -124,9 +126,7 @@ class Writer:
             case Kind.RUN | Kind.LAND | Kind.PUBLISH:
                 return self._carry(spec, runtime)
             case Kind.WARM:
-                address = ManifestAddress(
-                    store_url="", sync=SYNC, version=str(order.version)
-                )
+                address = ManifestAddress(store_url="", sync=SYNC, version=str(order.version))
                 keep_versions = spec.config.cache.keep_versions
                 warmed = pipeline.warm(address, runtime, keep_versions=keep_versions, report=report)
                 return {"outcome": warmed.outcome, "version": warmed.manifest.version}
@@ -187,7 +187,6 @@ def _live(order: Order, connection: socket.socket, *, folder: Path) -> None:
 
 def serve(path: str, folder: Path) -> None:
     """Fork a writer for every connection, until standard input is closed."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
     with socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as selector:
         server.bind(path)
         server.listen()
@@ -197,9 +196,9 @@ def serve(path: str, folder: Path) -> None:
         sys.stdout.flush()
         while all(key.fileobj is server for key, _ in selector.select()):
             connection, _ = server.accept()
+            _reap()
             with connection:
                 if os.fork() == 0:
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     server.close()
                     try:
                         with connection.makefile("rb") as lines:
@@ -207,6 +206,14 @@ def serve(path: str, folder: Path) -> None:
                         _live(order, connection, folder=folder)
                     finally:
                         os._exit(0)
+        _reap()
+
+
+def _reap() -> None:
+    """Let go of writers that have ended; the others go on."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 if __name__ == "__main__":

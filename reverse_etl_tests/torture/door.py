@@ -126,6 +126,8 @@ class Spoiler:
         elif aim.mishap is Mishap.FULL:
             self._meddle(aim.mishap, command[1])
             send(raw)
+        elif aim.mishap is Mishap.TWICE:
+            send(raw + raw)
         else:
             send(encode_command(spoil_command(command, aim)))
 

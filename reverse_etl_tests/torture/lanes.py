@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reverse_etl.landing.documents import find_head
 from reverse_etl_tests.torture.check import Check, Fault, Findings
-from reverse_etl_tests.torture.orders import Ending, Kind, Moment, Order
+from reverse_etl_tests.torture.orders import Ending, Kind, Moment, Order, Point
 from reverse_etl_tests.torture.plan import Deed, Plan, Turn, draw_moment
 from reverse_etl_tests.torture.truth import SYNC, build_run_id, draw
 from reverse_etl_tests.torture.world import World
@@ -15,7 +15,7 @@ from reverse_etl_tests.torture.writers import Writers
 _PAUSE_SECONDS = 0.1
 # Each waits for what is passing: Redis away, another writer at work, a dead one's lease.
 _MOST_TRIES = 60
-_MOST_LATE = 4
+_HALF_FLIP_SECONDS = 0.4
 _LIVE = ("live", "already_live")
 
 
@@ -73,9 +73,7 @@ class Lanes:
     def end(self) -> int:
         """Two clean days, nothing in their way: the first sweeps, the second shows that it did."""
         for number in range(2):
-            self._carry(
-                Turn(number=len(self._plan.turns) + number, kinds=(Kind.RUN,), moments=())
-            )
+            self._carry(Turn(number=len(self._plan.turns) + number, kinds=(Kind.RUN,), moments=()))
         head = find_head(self._world.store, SYNC)
         assert head is not None
         return head.generation
@@ -173,6 +171,9 @@ class Lanes:
         if ending.was_killed:
             self._findings.count("kills")
             self._findings.count(f"killed: {order.kind} at {ending.mark}")
+            if ending.mark == Point.BETWEEN_FLIPS:
+                # Readers learn the store's head, and come back to a Redis that is a step behind.
+                self._blow(Deed(after_turns=0, what="stall", seconds=_HALF_FLIP_SECONDS))
         elif ending.error is not None:
             self._findings.count(f"refused: {order.kind}, {ending.error}")
         return ending

@@ -25,6 +25,7 @@ class Mishap(StrEnum):
     DROPPED_MANY = "records dropped"
     MISPLACED = "record stored under another key"
     DOUBLED = "record stored under a neighbour's key too"
+    TWICE = "records stored twice"
     SWAPPED = "two records swapped"
     ALTERED = "record altered"
     SHORTENED = "record cut short"
@@ -48,6 +49,7 @@ STORING = {
     Mishap.DROPPED_MANY,
     Mishap.MISPLACED,
     Mishap.DOUBLED,
+    Mishap.TWICE,
     Mishap.SWAPPED,
     Mishap.ALTERED,
     Mishap.SHORTENED,
@@ -55,6 +57,8 @@ STORING = {
     Mishap.FULL,
 }
 _OF_SEVERAL = {Mishap.DROPPED, Mishap.DROPPED_MANY, Mishap.DOUBLED, Mishap.SWAPPED}
+#: Does no harm: the same stored again is the same, so the load goes live, whole.
+HARMLESS = {Mishap.TWICE}
 #: Done to the replies to those.
 STORED_REPLIES = {
     Mishap.CUT_REPLY,

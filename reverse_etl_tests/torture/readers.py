@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from reverse_etl.errors import TransientError
 from reverse_etl.model import Head
@@ -20,12 +21,12 @@ SETTINGS = {
     "head_cache_seconds": 0.05,
     "head_stale_seconds": 0.1,
     "write_back_seconds": 0.5,
-    "absent_seconds": 0.2,
     "breaker_pause_seconds": 0.05,
     "breaker_longest_pause_seconds": 0.2,
 }
 _LONGEST_REST_SECONDS = 0.03
 _MOST_KEYS = 30
+_HOT_KEYS = 40
 _LONG_BLOCK_SECONDS = 2.0
 
 
@@ -81,15 +82,19 @@ class Wishes:
         return tuple({self._draw_key(): None for _ in range(count)})
 
     def _draw_key(self) -> str:
-        if self._random.random() < 0.02:
+        chance = self._random.random()
+        if chance < 0.02:
             return f"nobody-{self._random.randrange(1000)}"
-        return self._random.choice(self._keys)
+        # Some are asked for again and again, as in life: in every version, and from its first moment.
+        return self._random.choice(self._keys[: _HOT_KEYS if chance < 0.5 else None])
 
 
 class Session:
     """One reader's answers on their way to the check; the reader itself belongs to others too."""
 
-    def __init__(self, name: str, kind: str, world: World, check: Check, findings: Findings) -> None:
+    def __init__(
+        self, name: str, kind: str, world: World, check: Check, findings: Findings
+    ) -> None:
         self.name = name
         self.wishes = Wishes(world, name)
         self.generation = 0
@@ -146,7 +151,7 @@ class Readers:
         self._stop = threading.Event()
         self.sessions: list[Session] = []
 
-    def __enter__(self) -> "Readers":
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             shared, own, alone = (
                 stack.enter_context(self._connect(uses_redis=uses)) for uses in (True, True, False)

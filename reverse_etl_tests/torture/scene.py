@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reverse_etl_tests.torture.check import Check, Findings
+from reverse_etl_tests.torture.check import Check, Fault, Findings
 from reverse_etl_tests.torture.final import look_for_leftovers
 from reverse_etl_tests.torture.lanes import Lanes
 from reverse_etl_tests.torture.plan import Scale, build_plan
@@ -39,4 +39,20 @@ def torture_world(
         lanes.verify()
         look_for_leftovers(world, findings)
         check.heads.conclude()
+    _require_done(scale, findings)
     return findings
+
+
+def _require_done(scale: Scale, findings: Findings) -> None:
+    """A plan that was not carried out proves nothing."""
+    wanted = {
+        "kills": scale.kills,
+        "publishes": scale.publishes,
+        "back done": scale.rollbacks,
+        "rebuild done": scale.rebuilds,
+        "stops of Redis": scale.stops,
+        "stalls of Redis": scale.stalls,
+    }
+    for what, number in wanted.items():
+        if findings.counts[what] < number:
+            findings.add(Fault.ERROR, f"{what}: {findings.counts[what]} of {number}")

@@ -17,7 +17,7 @@ from reverse_etl_tests.torture.truth import SYNC, draw
 from reverse_etl_tests.torture.world import KEEP_VERSIONS, World
 
 _KEYS_A_LOOK = 20
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.02
 
 
 class Watch:
@@ -49,9 +49,7 @@ class Watch:
                 except redis.RedisError:
                     client.connection_pool.disconnect()  # stopped, or not answering
                 except Exception as error:  # noqa: BLE001 - told
-                    self._findings.add(
-                        Fault.ERROR, f"watch raised {type(error).__name__}: {error}"
-                    )
+                    self._findings.add(Fault.ERROR, f"watch raised {type(error).__name__}: {error}")
 
     def _look(self, client: redis.Redis) -> None:
         cached = client.get(f"{SYNC}:head")
@@ -80,13 +78,17 @@ class Watch:
         self._findings.count("looks into Redis")
         if len(versions) > KEEP_VERSIONS:
             self._findings.add(Fault.LEFTOVER, f"{len(versions)} versions lie in Redis")
-        entry = versions.get(head.version.encode())
-        if again != cached or entry is None:
+        if again != cached:
             return
-        if decode_entry(entry).state is VersionState.VERIFIED:
-            # No reader needs to ask the store for any of them.
-            found = dict(zip(keys, records, strict=True))
-            self._check.take(Answer(reader="Redis itself", first=head, last=head, found=found))
+        entry = versions.get(head.version.encode())
+        if entry is None or decode_entry(entry).state is not VersionState.VERIFIED:
+            self._findings.add(
+                Fault.MISSING, f"Redis' head names '{head.version}', which is not whole there"
+            )
+            return
+        # No reader needs to ask the store for any of them.
+        found = dict(zip(keys, records, strict=True))
+        self._check.take(Answer(reader="Redis itself", first=head, last=head, found=found))
 
 
 @contextmanager

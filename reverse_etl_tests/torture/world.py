@@ -57,12 +57,11 @@ class World:
         self._marks = itertools.count(1)
         self._mark_of: dict[str, int] = {}
         self._is_away = threading.Event()
+        self._weather = threading.Lock()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self.folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-"))
-            )
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
             # The socket's name stays when the server is started again; a port would not.
             socket = self.folder / "redis.sock"
             self.redis_url = f"unix://localhost{socket}?db=0"
@@ -150,9 +149,9 @@ class World:
 
     def stall_redis(self, seconds: float) -> None:
         """Have Redis answer nobody for a while; it keeps what it has."""
-        pid = self.server.pid
-        assert pid is not None
         with self._away():
+            pid = self.server.pid
+            assert pid is not None
             os.kill(pid, signal.SIGSTOP)
             try:
                 time.sleep(seconds)
@@ -185,8 +184,9 @@ class World:
 
     @contextlib.contextmanager
     def _away(self) -> Iterator[None]:
-        self._is_away.set()
-        try:
-            yield
-        finally:
-            self._is_away.clear()
+        with self._weather:  # one thing at a time
+            self._is_away.set()
+            try:
+                yield
+            finally:
+                self._is_away.clear()

@@ -36,6 +36,8 @@ class Writers:
                 str(self._folder),
             ],
             cwd=Path(__file__).parents[2],
+            # What a developer's shell sets is not for these.
+            env={key: it for key, it in os.environ.items() if not key.startswith("REVERSE_ETL_")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -17,7 +17,12 @@ def execute(arguments: argparse.Namespace) -> int:
     spec = load_spec(arguments.sync, defs=arguments.defs)
     with closing(Runtime(settings=Settings.load())) as runtime, show_progress() as report:
         receipt = pipeline.rollback(
-            spec, runtime, to=arguments.to, block=not arguments.no_block, report=report
+            spec,
+            runtime,
+            to=arguments.to,
+            again=arguments.again,
+            block=not arguments.no_block,
+            report=report,
         )
     if arguments.json:
         print(json.dumps(build_rollback_document(receipt)))
