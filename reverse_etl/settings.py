@@ -94,7 +94,8 @@ class Settings(ServiceSettings):
     redis_url: Secret | None = variable(
         "REVERSE_ETL_REDIS_URL",
         "`redis://`, `rediss://` or `unix://`, with user and password if there are any; "
-        "`?cluster=true` for a cluster. `make demo`, `make dev` and the tests start a server of their own when it is unset.",
+        "`?cluster=true` for a cluster. `make demo`, `make dev` and the tests start a server of their own "
+        "when it is unset.",
         parse=Secret,
     )
     masking_key: Secret | None = variable(
