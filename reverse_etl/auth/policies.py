@@ -89,10 +89,10 @@ def build_reader_policy(
 ) -> Policy:
     """What the application's reader needs: to get objects, and to be told of one that it is not there.
 
-    It writes nothing, and reads no row that was set aside. It never lists either, but S3 answers 403 for a missing object to who may not, and
-    a version that was retired could not be told from a grant that is missing. `confine_listing` and
-    `key_secret_arn`, for an application that makes tokens, are as in `build_permissions_policy`.
-    `ConfigError` for a name that IAM would expand.
+    It writes nothing, and reads no row that was set aside. It never lists either, but S3 answers 403 for
+    a missing object to who may not, and a version that was retired could not be told from a grant that
+    is missing. `confine_listing` and `key_secret_arn`, for an application that makes tokens, are as in
+    `build_permissions_policy`. `ConfigError` for a name that IAM would expand.
     """
     arn = _build_bucket_arn(bucket, partition)
     return _build_policy(
