@@ -132,7 +132,9 @@ class Writer:
                 return {"outcome": warmed.outcome, "version": warmed.manifest.version}
             case Kind.ROLLBACK:
                 to, block = order.version, not order.flag
-                back = pipeline.rollback(spec, runtime, to=to, block=block, report=report)
+                back = pipeline.rollback(
+                    spec, runtime, to=to, again=to is None, block=block, report=report
+                )
                 return {"outcome": back.outcome, "version": back.head.version}
             case Kind.REBUILD:
                 rebuilt = pipeline.rebuild(spec, runtime, kept=order.flag, report=report)

@@ -213,8 +213,8 @@ class Lanes:
             moment = moments[0] if moments else None
             order = self._build_deed(deed, kind, is_doomed=moment is not None)
             if order is None:
-                self._findings.count(f"nothing to go {deed.what} to")
-                return
+                self._go_on()
+                continue
             if order.version is not None:
                 self._check.heads.order(order.version)
             ending = self._carry_out(order, moment)
@@ -230,8 +230,18 @@ class Lanes:
                 return
             else:
                 self._redraw(kind, moments)
-                time.sleep(_PAUSE_SECONDS)
+                if ending.error == "NotFoundError":
+                    self._go_on()
         self._findings.count(f"{deed.what} given up")
+
+    def _go_on(self) -> None:
+        """There is nowhere to go: to the newest version, from which there is, or else a turn goes by."""
+        newest = self._world.list_versions()[-1]
+        self._check.heads.order(newest)
+        self._carry_out(
+            Order(kind=Kind.ROLLBACK, shift_seconds=0, words=("rollback", SYNC, "--to", newest))
+        )
+        time.sleep(_PAUSE_SECONDS)
 
     def _try_blocked(self) -> None:
         """A plain run of a version that readers were just rolled back from: it must be refused."""
@@ -250,6 +260,7 @@ class Lanes:
             self._findings.count("came too late to be killed")
             purpose = f"again {kind} {self._findings.counts['orders']}"
             moments[0] = draw_moment(kind, draw(self._world.seed, purpose))
+        time.sleep(_PAUSE_SECONDS)
 
     def _build_deed(self, deed: Deed, kind: Kind, *, is_doomed: bool) -> Order | None:
         """The command line; or, for one that is to tell of its way and die, the same for the pipeline."""
