@@ -272,6 +272,8 @@ class Lanes:
         words = [str(kind), SYNC]
         if version is not None:
             words += ["--to", version]
+        elif kind is Kind.ROLLBACK:
+            words.append("--again")
         if deed.flag:
             words.append("--kept" if kind is Kind.REBUILD else "--no-block")
         return Order(
