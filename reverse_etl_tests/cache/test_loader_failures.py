@@ -191,8 +191,9 @@ def test_server_that_is_away_is_transient() -> None:
         load_records([], manifest=build_manifest([]), bulk=bulk)
 
 
-def test_replica_is_transient(redis_server: RedisServer) -> None:
+def test_replica_is_transient(redis_server: RedisServer, raw: redis.Redis) -> None:
     """A replica takes no writes: a failover may be going on, so it is retried."""
+    assert raw.dbsize() == 0
     replicate = ("--replicaof", f"127.0.0.1 {redis_server.port}")
     lines = build_lines(10)
     with (
@@ -265,8 +266,11 @@ def test_something_else_under_a_record_is_written_over(bulk: Bulk, raw: redis.Re
 
 
 @pytest.mark.parametrize("after_bytes", [3, 40])
-def test_replies_that_are_cut_are_transient(redis_server: RedisServer, after_bytes: int) -> None:
+def test_replies_that_are_cut_are_transient(
+    redis_server: RedisServer, raw: redis.Redis, after_bytes: int
+) -> None:
     """A connection that breaks between or within replies: what was acknowledged is not known."""
+    assert raw.dbsize() == 0
     lines = build_lines(50_000)
     with (
         cutting(redis_server.port, after_bytes=after_bytes) as port,
