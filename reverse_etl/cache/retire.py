@@ -15,7 +15,12 @@ from dataclasses import dataclass, replace
 
 from reverse_etl.cache.announce import list_names, retract_names
 from reverse_etl.cache.bulk import Bulk, Tally, Worker
-from reverse_etl.cache.heads import amend_heads, read_redis_head, read_store_head
+from reverse_etl.cache.heads import (
+    amend_heads,
+    heal_redis_head,
+    read_redis_head,
+    read_store_head,
+)
 from reverse_etl.cache.layout import VersionEntry, VersionState, record_prefix, versions_key
 from reverse_etl.cache.pace import pace
 from reverse_etl.cache.unlink import Unlink
@@ -95,18 +100,13 @@ class Retirement:
         """
         stored, cached = self._read_heads(sync)
         adopted = self._adopt_named(sync, stored, loading=loading)
-        entries = list_versions(self.bulk.target, sync)
-        retiring = () if stored is None else stored.retiring
-        if retiring:
-            self._end_retiring(sync)
-        plan = plan_retiring(
-            entries,
-            live=_pick_live(stored, cached, entries),
-            loading=loading,
-            keep_versions=keep_versions,
-            retiring=retiring,
-            blocked=() if stored is None else stored.blocked,
-        )
+        plan = self._plan(sync, stored, cached, loading=loading, keep_versions=keep_versions)
+        if not plan.makes_room and heal_redis_head(
+            self.store, self.bulk.target, sync, now=self.bulk.clock()
+        ):
+            # A run died between the flips: what Redis' head left is live for nobody any more.
+            stored, cached = self._read_heads(sync)
+            plan = self._plan(sync, stored, cached, loading=loading, keep_versions=keep_versions)
         if not plan.makes_room:
             raise TerminalError(
                 f"There is no room in Redis for version '{loading}': keep_versions is "
@@ -117,6 +117,29 @@ class Retirement:
         for version in plan.versions:
             self._retire(sync, version, adopted=version in adopted)
         return plan.versions
+
+    def _plan(
+        self,
+        sync: str,
+        stored: Head | None,
+        cached: Head | None,
+        *,
+        loading: str,
+        keep_versions: int,
+    ) -> RetirePlan:
+        """What to retire by these heads and the list as it stands now."""
+        entries = list_versions(self.bulk.target, sync)
+        retiring = () if stored is None else stored.retiring
+        if retiring:
+            self._end_retiring(sync)
+        return plan_retiring(
+            entries,
+            live=_pick_live(stored, cached, entries),
+            loading=loading,
+            keep_versions=keep_versions,
+            retiring=retiring,
+            blocked=() if stored is None else stored.blocked,
+        )
 
     def _adopt_named(self, sync: str, stored: Head | None, *, loading: str) -> set[str]:
         """List in Redis again what the store names as lying there, and Redis does not; return those.

@@ -225,6 +225,8 @@ class Lanes:
                 if deed.what == "back":
                     self._try_blocked()
                 return
+            elif ending.error is not None and self._is_stuck(order, ending):
+                continue
             elif ending.error is not None and not self._is_expected(order, ending):
                 self._blame(order, ending)
                 return

@@ -66,6 +66,8 @@ def _judge_spoiled(scene: "_Scene", aim: Aim, findings: Findings) -> None:
         findings.add(Fault.WRONG, f"{aim} went live: {stopped}, {scene.live_versions()}")
     elif not scene.reads(scene.old):
         findings.add(Fault.MIXED, f"after {aim} readers do not see the old version")
+    else:
+        findings.count("stopped before the flips")
 
 
 def _judge_clean(scene: "_Scene", aim: Aim, findings: Findings) -> None:

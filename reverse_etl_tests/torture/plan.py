@@ -51,7 +51,7 @@ FULL = Scale(
     kills=50,
     stops=4,
     stalls=4,
-    faults=300,
+    faults=320,
     clean_loads=50,
 )
 SMALL = Scale(
@@ -62,7 +62,7 @@ SMALL = Scale(
     kills=10,
     stops=1,
     stalls=1,
-    faults=30,
+    faults=32,
     clean_loads=5,
 )
 
