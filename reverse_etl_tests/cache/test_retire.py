@@ -165,6 +165,22 @@ def test_live_version_is_never_retired(cache: Cache, raw: redis.Redis) -> None:
 
 
 @pytest.mark.contract
+def test_flip_that_was_cut_in_half_is_finished_to_make_room(cache: Cache, raw: redis.Redis) -> None:
+    """A run died between the heads: nobody has to mend that before another version may be loaded."""
+    cache.publish(EARLIER)
+    cache.publish(VERSION)
+    half_back = build_head(EARLIER, generation=3, kept=(VERSION,))
+    cache.store.put(head_name(SYNC), encode_head(half_back))
+
+    assert cache.make_room(loading=LATER) == (VERSION,)
+
+    healed = read_redis_head(cache.bulk.target, SYNC)
+    assert healed is not None
+    assert (healed.version, healed.generation) == (EARLIER, 3)
+    assert count_records(raw, EARLIER) == len(LINES)
+
+
+@pytest.mark.contract
 def test_versions_of_both_heads_are_live(cache: Cache) -> None:
     """While the heads differ there may be readers of either; rather no room than half a day."""
     cache.publish(EARLIER)
