@@ -234,6 +234,7 @@ def build_head() -> Head:
         format="json",
         compression="gzip",
         key="user_id",
+        policy_fingerprint="0" * 64,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from reverse_etl.operations_settings import OperationsSettings
 from reverse_etl.setting_fields import (
     parse_amount,
     parse_count,
@@ -26,7 +27,7 @@ class RedisAuth(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
+class ServiceSettings(OperationsSettings):
     """The settings of BigQuery, of logging in to Redis and what may happen there, and of the API."""
 
     bigquery_project: str | None = variable(

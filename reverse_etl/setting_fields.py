@@ -2,8 +2,24 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that no repr, log or error shows."""
+
+    _value: str
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def reveal(self) -> str:
+        """The value itself, for the one place that needs it."""
+        return self._value
 
 
 def variable(
@@ -98,5 +114,14 @@ def parse_environment(text: str) -> str:
 def parse_eviction(text: str) -> str:
     """A policy of Redis that drops any key."""
     if not re.fullmatch(r"allkeys-[a-z]{1,16}", text):
+        raise ValueError(text)
+    return text
+
+
+def parse_table(text: str) -> str:
+    """A table's name: up to three parts of letters, digits, underscores and, in a project's, dashes."""
+    if not re.fullmatch(
+        r"([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?([A-Za-z_]\w{0,127}\.)?[A-Za-z_]\w{0,127}", text
+    ):
         raise ValueError(text)
     return text

@@ -13,6 +13,7 @@ from typing import Any
 from reverse_etl.errors import ConfigError
 from reverse_etl.service_settings import RedisAuth, ServiceSettings
 from reverse_etl.setting_fields import (
+    Secret,
     parse_amount,
     parse_concurrency,
     parse_count,
@@ -33,6 +34,7 @@ __all__ = [
     "Settings",
     "child_environment",
     "find_set",
+    "load_environment_name",
     "load_profile",
 ]
 
@@ -50,22 +52,6 @@ class AwsIdentity(StrEnum):
     GOOGLE_OIDC = "google_oidc"
     TASK_ROLE = "task_role"
     STATIC_KEYS = "static_keys"
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A value that no repr, log or error shows."""
-
-    _value: str
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def reveal(self) -> str:
-        """The value itself, for the one place that needs it."""
-        return self._value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +297,18 @@ def load_profile(environment: Mapping[str, str] | None = None) -> Profile:
     except ValueError:
         raise ConfigError(
             f"REVERSE_ETL_PROFILE is {text!r}; it can be: {', '.join(Profile)}."
+        ) from None
+
+
+def load_environment_name(environment: Mapping[str, str] | None = None) -> str:
+    """The deployment's name alone: with the profile all that loading definitions may read."""
+    found = os.environ if environment is None else environment
+    text = found.get("REVERSE_ETL_ENVIRONMENT", "").strip() or "dev"
+    try:
+        return parse_environment(text)
+    except ValueError:
+        raise ConfigError(
+            f"REVERSE_ETL_ENVIRONMENT is {text!r}; it can be 1 to 32 letters, digits and dashes."
         ) from None
 
 

@@ -1,7 +1,6 @@
 """One sync's YAML and query -> `SyncSpec`. The Dagster component and the command line both use it."""
 
 import datetime as dt
-import re
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from reverse_etl.masking.policy import check_rules
 from reverse_etl.masking.risk_rules import PrivacyRules
 from reverse_etl.masking.rules import AnyRule
 from reverse_etl.model import Partition
+from reverse_etl.spec_days import Config, PartitionsConfig, ScheduleConfig, SnapshotConfig
 
 COMPONENT_TYPE = "reverse_etl.components.Sync"
 
@@ -30,18 +30,6 @@ JSON_BUCKET_ROWS = 256
 PARQUET_BUCKET_ROWS = 4096
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _check_timezone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"{name!r} is not a timezone of the IANA database") from None
-    return name
-
-
 def _check_name(name: str) -> str:
     try:
         return check_sync_name(name)
@@ -49,7 +37,7 @@ def _check_name(name: str) -> str:
         raise ValueError(error.message) from None
 
 
-class SourceConfig(_Config):
+class SourceConfig(Config):
     """Where rows come from."""
 
     query: str = Field(description="The query file, beside this one; BigQuery's dialect.")
@@ -65,42 +53,7 @@ class SourceConfig(_Config):
     )
 
 
-_MOMENT = re.compile(r"(\d{1,4})(m|h|d)")
-_UNITS = {"m": dt.timedelta(minutes=1), "h": dt.timedelta(hours=1), "d": _DAY}
-
-
-def _check_duration(text: str) -> str:
-    if not _MOMENT.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration such as 90m, 3h or 1d")
-    return text
-
-
-class AfterPartitionEnd(_Config):
-    """Tables as they stood so long after the partition's end."""
-
-    after_partition_end: Annotated[str, AfterValidator(_check_duration)] = Field(
-        description="A duration: 90m, 3h, 1d."
-    )
-
-    @property
-    def delay(self) -> dt.timedelta:
-        """The duration."""
-        match = _MOMENT.fullmatch(self.after_partition_end)
-        assert match is not None  # noqa: S101 - checked when the model was built
-        return int(match[1]) * _UNITS[match[2]]
-
-
-class SnapshotConfig(_Config):
-    """The moment at which the source's tables are read."""
-
-    as_of: Literal["query"] | AfterPartitionEnd = Field(
-        default="query",
-        description="query: as they are, the query itself filters by @partition_date; or "
-        "after_partition_end: 3h, as they stood then (BigQuery, within its time-travel window).",
-    )
-
-
-class RetentionConfig(_Config):
+class RetentionConfig(Config):
     """How long landed days stay."""
 
     days: int = Field(ge=1, description="Days younger than this stay.")
@@ -109,7 +62,7 @@ class RetentionConfig(_Config):
     )
 
 
-class LandingConfig(_Config):
+class LandingConfig(Config):
     """How a version lies in the object store."""
 
     format: Literal["json", "parquet"] = Field(
@@ -136,7 +89,7 @@ class LandingConfig(_Config):
     )
 
 
-class CacheConfig(_Config):
+class CacheConfig(Config):
     """How a version lies in Redis."""
 
     encoding: Literal["json"] = Field(default="json", description="The bytes of the S3 line.")
@@ -145,22 +98,7 @@ class CacheConfig(_Config):
     )
 
 
-class PartitionsConfig(_Config):
-    """The days of a sync."""
-
-    start: dt.date = Field(description="The first day.")
-    timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
-        default="UTC", description="Where a day begins and ends."
-    )
-
-
-class ScheduleConfig(_Config):
-    """When the day before is carried."""
-
-    at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Time of day, HH:MM.")
-
-
-class GuardsConfig(_Config):
+class GuardsConfig(Config):
     """Bounds beyond which a version is refused."""
 
     min_rows: int = Field(default=1, ge=1, description="Fewer rows are refused.")
@@ -172,7 +110,7 @@ class GuardsConfig(_Config):
     )
 
 
-class SyncConfig(_Config):
+class SyncConfig(Config):
     """The attributes of a sync in YAML. Only name, source, key, columns and partitions are needed."""
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(

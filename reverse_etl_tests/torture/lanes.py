@@ -190,7 +190,7 @@ class Lanes:
             return False
         if order.version is not None:  # retention may have removed it just now
             return order.version not in self._world.list_versions()
-        return ending.error == "NotFoundError"
+        return ending.error == "NotFoundError" or "was removed from" in ending.message
 
     def _is_stuck(self, order: Order, ending: Ending) -> bool:
         """Whether a dead run's half flip stands in the way; then what a person would do is done."""
