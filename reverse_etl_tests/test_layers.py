@@ -38,7 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"errors", "sql"},
     "types": {"errors", "sql"},
     "setting_fields": set(),
-    "service_settings": {"setting_fields"},
+    "operations_settings": {"setting_fields"},
+    "service_settings": {"setting_fields", "operations_settings"},
     "settings": {"errors", "setting_fields", "service_settings"},
     "masking": FLOOR,
     "sources": FLOOR,
@@ -50,7 +51,10 @@ ALLOWED: dict[str, set[str]] = {
     | {"landing.directory", "landing.s3"},  # the two stores that a URL may name, opened late
     "http_api": {"__version__", "errors", "serving"},
     "auth": FLOOR,
-    "spec": FLOOR | {"landing.layout", "masking"},
+    "spec_days": {"setting_fields"},
+    "spec": FLOOR | {"landing.layout", "masking", "spec_days"},
+    "alerts": FLOOR | {"landing.store", "landing.layout"},
+    "run_log": FLOOR,
     "room_options": FLOOR | {"settings", "sources", "landing", "auth"},
     "runtime": FLOOR
     | {"settings", "room_options", "sources", "landing", "cache", "masking", "auth"},

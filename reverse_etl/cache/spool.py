@@ -4,13 +4,13 @@ It waits on disk until all is loaded, so that verification makes nothing again a
 """
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from blake3 import blake3
 
 from reverse_etl.cache.wire import Wire
 from reverse_etl.scratch_file import ScratchFile, open_scratch_file
@@ -21,8 +21,9 @@ class SpooledGroup:
     """One group: how many records, where what asks for it lies, and what the answer must be.
 
     The last command asks for `ending`, so that the end of the answer is known however long it is.
-    `digest` is the SHA-256 of the whole answer, `ending` included. In a cluster all of them lay on the
-    node that held `slot`.
+    `digest` is the BLAKE3 of the whole answer, `ending` included: as strong as SHA-256, and a third of its
+    time, which every record is put through twice. In a cluster all of them lay on the node that held
+    `slot`.
     """
 
     slot: int | None
@@ -48,7 +49,7 @@ class Spool:
 
     def add(self, wire: Wire) -> None:
         """Keep what asks for the group; `TerminalError` on a full disk."""
-        answer = hashlib.sha256(memoryview(wire.found))
+        answer = blake3(memoryview(wire.found))
         # No record can hold it: it is the digest of all of them.
         name = answer.hexdigest().encode()
         ending = b"$%d\r\n%b\r\n" % (len(name), name)

@@ -1,10 +1,10 @@
 """Reads every record of a version back from Redis and compares every byte with what it must be."""
 
-import hashlib
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 
 import redis
+from blake3 import blake3
 
 from reverse_etl.cache.bulk import Bulk, Tally, Worker, check_count
 from reverse_etl.cache.channel import Channel
@@ -41,7 +41,7 @@ class _Heard:
     """Takes an answer piece by piece, and stops at an error where the first reply should begin."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
         self._has_begun = False
 
     def accept(self, chunk: memoryview) -> bool:
@@ -54,7 +54,7 @@ class _Heard:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of all that was heard."""
+        """BLAKE3 of all that was heard."""
         return self._hash.digest()
 
 

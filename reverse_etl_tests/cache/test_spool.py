@@ -1,13 +1,13 @@
 """The spool gives back what was put in, from any thread, and says so when the disk is full."""
 
 import errno
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from blake3 import blake3
 
 from reverse_etl.cache.spool import open_spool
 from reverse_etl.cache.views import view_column
@@ -32,10 +32,10 @@ def test_what_was_added_comes_back(tmp_path: Path) -> None:
         asked = [spool.ask(group).to_pybytes() for group in groups]
 
     for wire, group, commands in zip(wires, groups, asked, strict=True):
-        digest = hashlib.sha256(wire.found.to_pybytes()).hexdigest().encode()
+        digest = blake3(wire.found.to_pybytes()).hexdigest().encode()
         assert commands == wire.ask.to_pybytes() + b"*2\r\n$4\r\nPING\r\n" + group.ending
         assert group.ending == b"$64\r\n" + digest + b"\r\n"
-        assert group.digest == hashlib.sha256(wire.found.to_pybytes() + group.ending).digest()
+        assert group.digest == blake3(wire.found.to_pybytes() + group.ending).digest()
 
 
 def test_spool_leaves_nothing_behind(tmp_path: Path) -> None:
