@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bigquery, http, masking, reader, redis, s3
+from benchmarks import bigquery, http, masking, paced, reader, redis, s3
 from benchmarks.sample import build_benchmark_warehouse
 
 _USUAL_USERS = 50_000
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "sync", "bigquery", "s3", "masking", "reader", "redis", "http"),
+        choices=("all", "sync", "bigquery", "s3", "masking", "reader", "paced", "redis", "http"),
         default="all",
         help="what to run",
     )
@@ -68,6 +68,9 @@ def _run_parts(folder: Path, arguments: argparse.Namespace, console: Console) ->
     if arguments.part in ("all", "reader"):
         reading = reader.FULL if arguments.part == "reader" else reader.SHORT
         result["reader"] = reader.run(folder, reading, console)
+    if arguments.part in ("all", "paced"):
+        watching = paced.FULL if arguments.part == "paced" else paced.SHORT
+        result["paced"] = paced.run(folder, watching, console)
     if arguments.part in ("all", "redis"):
         loading = redis.FULL if arguments.part == "redis" else redis.SHORT
         result["redis"] = redis.run(folder, loading, console)
@@ -145,6 +148,8 @@ def _print(console: Console, result: dict[str, Any]) -> None:
         masking.print_result(console, result["masking"])
     if "reader" in result:
         reader.print_result(console, result["reader"])
+    if "paced" in result:
+        paced.print_result(console, result["paced"])
 
 
 def _print_sync(console: Console, result: dict[str, Any]) -> None:

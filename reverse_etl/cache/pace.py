@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterable
 
 from reverse_etl.model import RecordGroup
 
-_PIECES_PER_SECOND = 10
+_PIECES_PER_SECOND = 100
 
 
 class Pacer:
@@ -18,7 +18,7 @@ class Pacer:
 
     @property
     def most_rows(self) -> int | None:
-        """More than a tenth of a second's are too many at once; None sets no bound."""
+        """More than a hundredth of a second's are too many at once; None sets no bound."""
         if self._rows_per_second is None:
             return None
         return max(1, self._rows_per_second // _PIECES_PER_SECOND)
@@ -39,7 +39,7 @@ def pace(
 ) -> Generator[RecordGroup]:
     """The same records, each held back until those before it are within the rate; None: at once.
 
-    Groups are cut so that none is more than a tenth of a second's. The first `free_rows` of the version
+    Groups are cut so that none is more than a hundredth of a second's. The first `free_rows` of the version
     cost the server nothing and are not held back.
     """
     pacer = Pacer(rows_per_second)
