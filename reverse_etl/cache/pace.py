@@ -5,7 +5,9 @@ from collections.abc import Generator, Iterable
 
 from reverse_etl.model import RecordGroup
 
+# Readers wait behind one piece; smaller ones than a command's records would only cost more.
 _PIECES_PER_SECOND = 100
+_FEWEST_ROWS = 64
 
 
 class Pacer:
@@ -18,10 +20,11 @@ class Pacer:
 
     @property
     def most_rows(self) -> int | None:
-        """More than a hundredth of a second's are too many at once; None sets no bound."""
+        """More than a hundredth of a second's, or 64, are too many at once; None sets no bound."""
         if self._rows_per_second is None:
             return None
-        return max(1, self._rows_per_second // _PIECES_PER_SECOND)
+        at_least = min(_FEWEST_ROWS, self._rows_per_second)
+        return max(at_least, self._rows_per_second // _PIECES_PER_SECOND)
 
     def hold(self, rows: int) -> None:
         """Wait until those before are within the rate; from here on these are among them."""
