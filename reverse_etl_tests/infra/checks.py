@@ -93,9 +93,20 @@ def find_unattached_policies(sources: Sources) -> list[str]:
         ("aws_iam_policy", "reader", "policy"): "reader",
         ("aws_iam_policy", "redis", "policy"): "redis",
         ("aws_s3_bucket_policy", "landing", "policy"): "bucket",
+        ("aws_iam_role", "warm", "assume_role_policy"): "task_trust",
+        ("aws_iam_role", "run", "assume_role_policy"): "task_trust",
+        ("aws_iam_role", "dagster", "assume_role_policy"): "task_trust",
+        ("aws_iam_role", "task_execution", "assume_role_policy"): "task_trust",
+        ("aws_iam_role_policy", "warm", "policy"): "warm",
+        ("aws_iam_role_policy", "run", "policy"): "warm",
+        ("aws_iam_role_policy", "run_logs", "policy"): "task_logs",
+        ("aws_iam_role_policy", "dagster", "policy"): "launch",
+        ("aws_iam_role_policy", "dagster_logs", "policy"): "task_logs",
+        ("aws_iam_role_policy", "task_execution", "policy"): "task_secrets",
     }
     found = {
-        (kind, name, attribute): body[attribute]
+        # What is made or not has a number.
+        (kind, name, attribute): body[attribute].replace("[0]", "")
         for kind, name, body in find_typed(sources, "resource")
         for attribute in ("policy", "assume_role_policy")
         if attribute in body
@@ -242,7 +253,7 @@ def find_unused_variables(sources: Sources) -> list[str]:
         rest = [
             text
             for other, text in sources.items()
-            if other.startswith(f"{folder}/") and not other.endswith("/variables.tf")
+            if other.startswith(f"{folder}/") and not other.endswith("variables.tf")
         ]
         if not any(re.search(rf"\bvar\.{variable}\b", text) for text in rest):
             unused.append(name)

@@ -103,7 +103,7 @@ def _render_conditions(statement: Block, values: Mapping[str, Any]) -> dict[str,
 
 
 def _fill(text: Any, values: Mapping[str, Any]) -> str:
-    return re.sub(r"\$\{([\w.]+)\}", lambda it: str(values[it[1]]), str(unquote(text)))
+    return re.sub(r"\$\{([\w.\[\]]+)\}", lambda it: str(values[it[1]]), str(unquote(text)))
 
 
 def _unwrap(values: list[str]) -> str | list[str]:

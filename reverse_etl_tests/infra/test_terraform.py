@@ -13,7 +13,7 @@ from reverse_etl_tests.infra.sources import FOLDER, Sources, load_sources, parse
 Check = Callable[[Sources], list[str]]
 
 POLICIES, BUCKET, ROLE = "aws/policies.tf", "aws/bucket.tf", "aws/role.tf"
-REDIS = "aws/redis.tf"
+REDIS, TASK_POLICIES = "aws/redis.tf", "aws/task_policies.tf"
 ACCOUNT, STAGING, JOB = "google/account.tf", "google/staging.tf", "google/job.tf"
 
 CHECKS: list[Check] = [
@@ -59,6 +59,14 @@ BROKEN: list[tuple[Check, str, str, str, str]] = [
     (checks.find_policy_differences, POLICIES, "[statement.value]", '["*"]', "reader"),
     (checks.find_policy_differences, REDIS, "[var.redis_cache_arn, ", '["*", ', "redis"),
     (checks.find_wide_grants, REDIS, '"elasticache:Connect"', '"elasticache:*"', "redis"),
+    (checks.find_wide_grants, TASK_POLICIES, '"ecs:RunTask"', '"ecs:*"', "launch: ecs:*"),
+    (
+        checks.find_unattached_policies,
+        "aws/task_roles.tf",
+        "data.aws_iam_policy_document.warm.json",
+        "data.aws_iam_policy_document.landing.json",
+        "warm",
+    ),
     (
         checks.find_unattached_policies,
         ROLE,
@@ -194,7 +202,7 @@ BROKEN: list[tuple[Check, str, str, str, str]] = [
         "",
         "confine_listing",
     ),
-    (checks.find_unused_variables, JOB, "var.cpu", '"2"', "cpu"),
+    (checks.find_unused_variables, JOB, "var.arguments", '["doctor"]', "arguments"),
     (checks.find_unpinned, "aws/versions.tf", '">= 6.0, < 7.0"', '">= 6.0"', "aws"),
     (checks.find_unpinned, "google/versions.tf", 'version = ">= 7.0, < 8.0"', "", "google"),
     (checks.find_unpinned, "google/versions.tf", '">= 1.9, < 2.0"', '"1.9"', "google"),

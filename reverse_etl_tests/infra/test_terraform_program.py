@@ -62,6 +62,19 @@ REFUSED = [
     ("aws", "max_session_seconds", 900, "3600"),
     ("aws", "incomplete_upload_days", 0, "days"),
     ("aws", "noncurrent_version_days", 0, "days"),
+    ("aws", "redis_cache_arn", "users", "ARN"),
+    ("aws", "redis_user_arn", "reverse-etl-writer", "ARN"),
+    ("aws", "task_image", "registry/image:latest", "digest"),
+    ("aws", "task_image", f"registry/image@sha256:{'0' * 64}", "IAM"),
+    ("aws", "environment", "pro duction", "letters"),
+    ("aws", "redis_url", "redis://users.example.com:6379", "TLS"),
+    ("aws", "redis_url", "rediss://writer:secret@users.example.com:6379", "without a user"),
+    ("aws", "dagster_postgres_host", "postgres://db", "host"),
+    ("aws", "dagster_postgres_host", "db.example.com", "all of"),
+    ("aws", "dagster_postgres_secret_arn", "hunter2", "Never the password"),
+    ("aws", "dagster_cluster_arn", "dagster", "ARN"),
+    ("aws", "dagster_logs_bucket", "acme-landing", "other than"),
+    ("aws", "log_retention_days", 31, "CloudWatch"),
     ("google", "project", "123456789012", "id"),
     ("google", "region", "EU", "europe-west3"),
     ("google", "location", "Europe", "EU"),
@@ -86,6 +99,11 @@ REFUSED = [
     ("google", "cpu", "3", "cores"),
     ("google", "memory", "4", "4Gi"),
     ("google", "timeout_seconds", 1, "60"),
+    ("google", "dagster_postgres_host", "postgres://db", "host"),
+    ("google", "dagster_postgres_host", "10.0.0.3", "all of"),
+    ("google", "dagster_postgres_secret", "hunter 2", "Never the password"),
+    ("google", "dagster_logs_bucket", "Logs", "lower-case"),
+    ("google", "dagster_logs_days", 0, "days"),
 ]
 
 ACCEPTED = [
@@ -99,7 +117,28 @@ ACCEPTED = [
             "key_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod/key-AbCdEf",
         },
     ),
+    (
+        "aws",
+        {
+            "redis_cache_arn": "arn:aws:elasticache:eu-central-1:123456789012:replicationgroup:users",
+            "redis_user_arn": "arn:aws:elasticache:eu-central-1:123456789012:user:reverse-etl-writer",
+            "redis_url": "rediss://users.abcdef.euc1.cache.amazonaws.com:6379?cluster=true",
+            "task_image": f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/reverse-etl@sha256:{'0' * 64}",
+            "dagster_postgres_host": "dagster.abcdef.eu-central-1.rds.amazonaws.com",
+            "dagster_postgres_secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:p-AbCdEf",
+            "dagster_cluster_arn": "arn:aws:ecs:eu-central-1:123456789012:cluster/dagster",
+            "dagster_logs_bucket": "acme-dagster-logs",
+        },
+    ),
     ("google", {}),
+    (
+        "google",
+        {
+            "dagster_postgres_host": "10.0.0.3",
+            "dagster_postgres_secret": "dagster-postgres",
+            "dagster_logs_bucket": "acme-dagster-logs",
+        },
+    ),
     (
         "google",
         {
@@ -128,7 +167,8 @@ def run_terraform(folder: Path, *words: str, text: str | None = None) -> tuple[i
 
 def plan(folder: Path, side: str, changed: dict[str, Any]) -> tuple[int, str]:
     """Plan a module that has the variables alone: it needs no provider, and asks nobody."""
-    shutil.copy(FOLDER / side / "variables.tf", folder)
+    for path in (FOLDER / side).glob("*variables.tf"):
+        shutil.copy(path, folder)
     (folder / "values.tfvars.json").write_text(json.dumps(VALUES[side] | changed))
     return run_terraform(
         folder, "plan", "-no-color", "-input=false", "-var-file=values.tfvars.json"
