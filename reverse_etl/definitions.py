@@ -1,6 +1,7 @@
-"""The composition root: every sync under `defs/`, the resources and sensors of the profile.
+"""The composition root: every sync under `defs/`, the jobs, checks and sensors over them, the resources.
 
-Loading reads REVERSE_ETL_PROFILE and nothing else of the environment, and opens no connection.
+Loading reads REVERSE_ETL_PROFILE and REVERSE_ETL_ENVIRONMENT, nothing else of the environment, and opens no
+connection.
 """
 
 import warnings
@@ -9,17 +10,19 @@ from pathlib import Path
 import dagster as dg
 
 import reverse_etl.defs
-from reverse_etl.components.rollback import build_rollback_job
+from reverse_etl.checks.freshness import build_freshness_checks
+from reverse_etl.components.quick_loading import load_quickly
 from reverse_etl.components.sync import Sync
+from reverse_etl.jobs import build_jobs
 from reverse_etl.resources import build_resources
 from reverse_etl.sensors import build_sensors
-from reverse_etl.settings import load_profile
+from reverse_etl.settings import load_environment_name, load_profile
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """All definitions of this code location."""
-    profile = load_profile()
+    profile, environment = load_profile(), load_environment_name()
     common = dg.Definitions(
         resources=build_resources(profile),
         # The steps of a sync wait for each other and use all threads each: a process for every one
@@ -32,10 +35,15 @@ def defs() -> dg.Definitions:
     tree = dg.ComponentTree.from_module(
         defs_module=reverse_etl.defs, project_root=Path(__file__).parents[1]
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), load_quickly():
         # Of the framework's own calls, and of backfill policies, which have been beta for years.
         warnings.simplefilter("ignore", dg.BetaWarning)
         syncs = tree.build_defs(tree.defs_module_path)
         declared = [sync.spec for sync in tree.get_all_components(of_type=Sync)]
-    jobs = dg.Definitions(jobs=[build_rollback_job(declared)] if declared else [])
-    return dg.Definitions.merge(syncs, jobs, build_sensors(profile), common)
+    return dg.Definitions.merge(
+        syncs,
+        build_jobs(declared),
+        dg.Definitions(asset_checks=build_freshness_checks(declared)),
+        build_sensors(profile, specs=declared, environment=environment),
+        common,
+    )

@@ -265,11 +265,28 @@ class FaultCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupCounts:
+    """How large the groups of equal quasi-identifiers are, where a sync asks for privacy.
+
+    `below_k` and `below_l` count groups (None: no l is asked for); `sizes` has a label, groups and
+    records for each range of sizes, the smallest first.
+    """
+
+    k: int
+    groups: int
+    smallest: int | None
+    below_k: int
+    below_l: int | None
+    sizes: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedReceipt:
     """What `masked` did. `seconds` by stage: mask, land, prove. `proof`: `checksum` or `read_back`.
 
-    `privacy` is a picture of the group sizes, `leaks` what the scan found and let pass: counts by
-    column and kind; `faults` what could not be masked. All are of this very run.
+    `privacy` is a picture of the group sizes, which `groups` has as numbers, `leaks` what the scan found
+    and let pass: counts by column and kind; `faults` what could not be masked. All are of this very
+    run. `snapshot` is what was masked, `earlier` the version that the guards measure by.
     """
 
     manifest: Manifest
@@ -285,6 +302,9 @@ class MaskedReceipt:
     privacy: str | None = None
     leaks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     faults: tuple[FaultCount, ...] = ()
+    groups: GroupCounts | None = None
+    snapshot: Snapshot | None = None
+    earlier: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +312,8 @@ class CacheReceipt:
     """What `cache` did. `seconds` by stage: load, verify, publish.
 
     `memory` says what was needed of Redis' and what was free, or why that was not checked; None where
-    nothing was loaded.
+    nothing was loaded. So are `rows_loaded` and `rows_verified`, as they were counted on the way.
+    `before` is the head that readers had until then, None where there was none.
     """
 
     manifest: Manifest
@@ -304,3 +325,6 @@ class CacheReceipt:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     retired: tuple[str, ...] = ()
     memory: str | None = None
+    rows_loaded: int | None = None
+    rows_verified: int | None = None
+    before: Head | None = None

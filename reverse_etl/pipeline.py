@@ -4,7 +4,11 @@ Every function names sync, partition and step in what it raises, and finds by it
 before: calling one twice does the work once.
 """
 
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reverse_etl.errors import locate
@@ -16,10 +20,15 @@ from reverse_etl.model import (
     Step,
 )
 from reverse_etl.progress import Report, keep_silent
+from reverse_etl.run_log.record import StepNames
+from reverse_etl.run_log.step_log import Entry, log_step
 from reverse_etl.runtime import Runtime
 from reverse_etl.spec import SyncSpec
+from reverse_etl.stages.arriving import find_arrived
 from reverse_etl.stages.blocking import refuse_blocked_again
 from reverse_etl.stages.extracting import pin_snapshot
+from reverse_etl.stages.freshness import Freshness, find_missed_days, read_freshness
+from reverse_etl.stages.healing import HealReceipt, heal_heads
 from reverse_etl.stages.listing import VersionLine, list_committed
 from reverse_etl.stages.masking import mask_snapshot
 from reverse_etl.stages.planning import plan_partition
@@ -28,6 +37,7 @@ from reverse_etl.stages.publishing import publish_version
 from reverse_etl.stages.rebuilding import RebuildReceipt, RebuildWish, rebuild_cache
 from reverse_etl.stages.rolling_back import RollbackReceipt, roll_back
 from reverse_etl.stages.run_plan import RunPlan
+from reverse_etl.stages.sweeping import SweepReceipt, sweep_sync
 from reverse_etl.stages.verifying import VerifyReceipt, verify_version
 from reverse_etl.stages.warming import ManifestAddress, warm_cache
 
@@ -53,8 +63,8 @@ def extract(
     report: Report = keep_silent,
 ) -> ExtractReceipt:
     """Pin the partition's rows inside the source; a retry of the same run finds its own snapshot."""
-    with locate(sync=spec.name, partition=partition.key, step=Step.EXTRACT):
-        return pin_snapshot(spec, partition, runtime, run_id=run_id, report=report)
+    with _step(Step.EXTRACT, spec, partition, runtime, run_id=run_id) as logged:
+        return logged(pin_snapshot(spec, partition, runtime, run_id=run_id, report=report))
 
 
 def mask_and_land(
@@ -69,10 +79,10 @@ def mask_and_land(
 
     `TerminalError` when that is landed already and was rolled back from: to mask it again mends nothing.
     """
-    with locate(sync=spec.name, partition=partition.key, step=Step.MASKED):
+    with _step(Step.MASKED, spec, partition, runtime, run_id=run_id) as logged:
         receipt = mask_snapshot(spec, partition, runtime, run_id=run_id, report=report)
         refuse_blocked_again(receipt, runtime)
-        return receipt
+        return logged(receipt)
 
 
 def publish(
@@ -83,10 +93,13 @@ def publish(
     run_id: str,
     report: Report = keep_silent,
 ) -> CacheReceipt:
-    """Load the day's version into Redis, verify every record, flip the heads."""
-    del run_id  # a version is published by state alone: whoever comes second finds it live
-    with locate(sync=spec.name, partition=partition.key, step=Step.CACHE):
-        return publish_version(spec, partition, runtime, report=report)
+    """Load the day's version into Redis, verify every record, flip the heads.
+
+    `run_id` is for the run log alone: a version is published by state, and whoever comes second finds
+    it live.
+    """
+    with _step(Step.CACHE, spec, partition, runtime, run_id=run_id) as logged:
+        return logged(publish_version(spec, partition, runtime, report=report))
 
 
 def run_sync(
@@ -176,6 +189,42 @@ def rebuild(
         return rebuild_cache(spec.name, runtime, wish=wish, report=report)
 
 
+def heal(spec: SyncSpec, runtime: Runtime) -> HealReceipt:
+    """Copy the store's head to Redis where that lags and the records are there; nothing is loaded."""
+    with locate(sync=spec.name, step="heal"):
+        return heal_heads(spec.name, runtime)
+
+
+def find_new(spec: SyncSpec, runtime: Runtime) -> str | None:
+    """The newest landed version that is later than what readers are on; None: there is none."""
+    with locate(sync=spec.name, step="warm"):
+        return find_arrived(runtime.store, spec.name)
+
+
+def find_missed(spec: SyncSpec, runtime: Runtime, *, most_days: int) -> tuple[str, ...]:
+    """Days whose deadline has passed and that nothing was landed for, the newest first."""
+    with locate(sync=spec.name, step="missed days"):
+        return find_missed_days(spec, runtime.store, now=runtime.now(), most_days=most_days)
+
+
+def look_how_fresh(spec: SyncSpec, runtime: Runtime) -> Freshness:
+    """Which day readers are on, by the store's head, and which they should be on."""
+    with locate(sync=spec.name, step="freshness"):
+        return read_freshness(spec, runtime.store, now=runtime.now())
+
+
+def sweep(
+    spec: SyncSpec,
+    runtime: Runtime,
+    *,
+    older_than: dt.timedelta | None = None,
+    report: Report = keep_silent,
+) -> SweepReceipt:
+    """Remove what dead runs, later versions and the retention leave to be removed, for all days."""
+    with locate(sync=spec.name, step="sweep"):
+        return sweep_sync(spec, runtime, older_than=older_than, report=report)
+
+
 def warm(
     address: ManifestAddress,
     runtime: Runtime,
@@ -186,3 +235,32 @@ def warm(
     """Make a landed version live by its manifest's address alone; the runtime's store is that address'."""
     with locate(sync=address.sync, partition=address.partition, step="warm"):
         return warm_cache(address, runtime, keep_versions=keep_versions, report=report)
+
+
+@contextmanager
+def _step(
+    step: Step, spec: SyncSpec, partition: Partition, runtime: Runtime, *, run_id: str
+) -> Iterator[Entry]:
+    """Name sync, partition and step in what is raised, and write a row about it into the run log.
+
+    What is yielded takes the step's receipt for the row, and gives it back.
+    """
+    names = StepNames(
+        environment=runtime.settings.environment,
+        sync=spec.name,
+        partition_key=partition.key,
+        step=step.value,
+        run_id=run_id,
+        attempt=runtime.attempt,
+    )
+    table = runtime.settings.run_log_table
+    kind = spec.config.source.kind
+    with (
+        log_step(
+            None if table is None else partial(runtime.open_run_log, table, kind=kind),
+            names,
+            now=runtime.now,
+        ) as entry,
+        locate(sync=spec.name, partition=partition.key, step=step),
+    ):
+        yield entry

@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # imports two clouds' SDKs
     from redis.credentials import CredentialProvider
 
     from reverse_etl.auth.shared import SharedCredentials
+    from reverse_etl.sources.bigquery.run_log import BigQueryLog
+    from reverse_etl.sources.duckdb_log import DuckDBLog
 
 _MIB = 1 << 20
 
@@ -49,6 +51,8 @@ class Runtime:
     now: Callable[[], dt.datetime] = field(default=_read_clock)
     #: Told to AWS with the session's name, so that its logs lead back to a run.
     run_id: str = "by-hand"
+    #: Which try of its step this is, from 1.
+    attempt: int = 1
 
     @property
     def memory_limit_bytes(self) -> int:
@@ -97,6 +101,16 @@ class Runtime:
         if kind is None or kind == self.source.kind:
             return self.source
         return self._bigquery if kind == "bigquery" else self._duckdb
+
+    def open_run_log(self, name: str, *, kind: str | None) -> "BigQueryLog | DuckDBLog":
+        """The run log's table `name` in a source of that kind, or the profile's; nothing is opened yet."""
+        if kind == "bigquery" or (kind is None and self.settings.profile is Profile.CLOUD):
+            from reverse_etl.sources.bigquery.run_log import BigQueryLog  # noqa: PLC0415 - heavy
+
+            return BigQueryLog(build_bigquery_options(self.settings), name)
+        from reverse_etl.sources.duckdb_log import DuckDBLog  # noqa: PLC0415 - heavy
+
+        return DuckDBLog(self.settings.duckdb_path, name)
 
     def close(self) -> None:
         """Let go of connections; what is used afterwards is opened again."""

@@ -85,6 +85,11 @@ class ScheduleConfig(Config):
     """When the day before is carried, where, and what is done about days that were missed."""
 
     at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Time of day, HH:MM.")
+    job: Literal["daily", "land"] = Field(
+        default="daily",
+        description="daily: from the source to readers; land: extract and masked alone, where another "
+        "deployment loads what was landed into Redis (docs/scheduling.md).",
+    )
     environments: tuple[Annotated[str, AfterValidator(_check_environment)], ...] = Field(
         default=(),
         description="Deployments (REVERSE_ETL_ENVIRONMENT) in which the schedule is on from the start. "

@@ -54,14 +54,22 @@ def test_graph_is_as_reviewed() -> None:
     assert encode(describe_definitions(defs())) == GOLDEN.read_text(encoding="utf-8")
 
 
-def test_nothing_external_stands_behind_ours() -> None:
-    """`dg launch --assets 'key:"user_stats/cache"+'` selects what can be materialised, and no more."""
+def test_only_readers_stand_behind_ours() -> None:
+    """`dg launch --assets 'group:"user_stats"'` selects what can be materialised; readers cannot be.
+
+    What is behind one of ours needs the group as well: `key:"user_stats/masked"+ and group:"user_stats"`.
+    """
     assets = describe_definitions(defs())["assets"]
 
-    external = {name: asset["behind"] for name, asset in assets.items() if "external" in asset}
+    behind = {
+        name: asset["behind"]
+        for name, asset in assets.items()
+        if "external" in asset and asset["behind"]
+    }
 
-    assert external
-    assert not any(external.values())
+    assert behind == {
+        f"{sync}/reader": [f"{sync}/cache"] for sync in ("user_profile", "user_stats")
+    }
 
 
 def test_definitions_can_be_loaded() -> None:
@@ -133,8 +141,27 @@ def test_cloud_profile_watches_bigquery(monkeypatch: pytest.MonkeyPatch) -> None
     described = describe_definitions(definitions)
 
     dg.Definitions.validate_loadable(definitions)
-    assert described["sensors"] == {"bigquery_watch": {"every_seconds": 60, "status": "RUNNING"}}
+    assert described["sensors"]["bigquery_watch"] == {"every_seconds": 60, "status": "RUNNING"}
     assert described["assets"]["reverse_etl/bigquery_watch"]["external"] is True
+
+
+def test_cloud_profile_heals_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start; what loads by itself what others landed waits until somebody switches it on."""
+    local = describe_definitions(defs())["sensors"]
+    monkeypatch.setenv("REVERSE_ETL_PROFILE", "cloud")
+
+    cloud = describe_definitions(defs())["sensors"]
+
+    assert (local["heal_heads"]["status"], cloud["heal_heads"]["status"]) == ("STOPPED", "RUNNING")
+    assert cloud["new_manifests"]["status"] == "STOPPED"
+
+
+def test_deployments_name_is_read_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which schedules are on; a name that cannot be one stops loading."""
+    monkeypatch.setenv("REVERSE_ETL_ENVIRONMENT", "no such name")
+
+    with pytest.raises(ConfigError, match="REVERSE_ETL_ENVIRONMENT is 'no such name'"):
+        defs()
 
 
 def test_cloud_profile_reads_no_other_setting(tmp_path: Path) -> None:

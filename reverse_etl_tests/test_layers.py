@@ -59,10 +59,10 @@ ALLOWED: dict[str, set[str]] = {
     "runtime": FLOOR
     | {"settings", "room_options", "sources", "landing", "cache", "masking", "auth"},
     "stages": FLOOR | {"settings", "sources", "landing", "cache", "masking", "spec", "runtime"},
-    "pipeline": FLOOR | {"runtime", "spec", "stages"},
+    "pipeline": FLOOR | {"run_log", "runtime", "spec", "stages"},
 }
 #: What stands above the pipeline may import everything below it.
-ABOVE = {"resources", "components", "checks", "sensors", "definitions", "cli", "embedded"}
+ABOVE = {"resources", "components", "checks", "jobs", "sensors", "definitions", "cli", "embedded"}
 
 #: Clients that take long to import, and the places that may import them at their top.
 HEAVY = {"boto3", "botocore", "google", "dagster_gcp", "dagster_aws", "pandas", "obstore"}

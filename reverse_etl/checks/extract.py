@@ -36,7 +36,8 @@ def judge_columns(spec: SyncSpec, snapshot: Snapshot) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=Check.COLUMNS_MATCH_POLICY.value,
         passed=problem is None,
-        description=problem,
+        description=problem
+        or f"{len(snapshot.schema.names)} columns are pinned, each under its rule.",
         metadata={
             "columns_pinned": len(snapshot.schema.names),
             "columns_dropped": sum(not rule.leaves for rule in spec.config.columns),
@@ -54,5 +55,10 @@ def judge_recorded_snapshot(snapshot: Snapshot, *, store: ObjectStore) -> dg.Ass
         check_name=Check.SNAPSHOT_IS_THE_LATEST.value,
         passed=found == snapshot.snapshot_id,
         severity=dg.AssetCheckSeverity.WARN if outrun else dg.AssetCheckSeverity.ERROR,
+        description=(
+            "This snapshot is what the next step reads."
+            if found == snapshot.snapshot_id
+            else "The next step reads another snapshot of this day, or none."
+        ),
         metadata={"snapshot_id": snapshot.snapshot_id, "snapshot_recorded": found or "none"},
     )

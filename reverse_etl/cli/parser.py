@@ -17,6 +17,7 @@ command with its output.
 
 _MOST_PREVIEWED = 20
 _VERSIONS_IN_REDIS = (2, 10)
+_SWEEP_HOURS = (1, 720)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,9 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rollback(commands)
     _add_verify(commands)
     _add_rebuild(commands)
+    _add_sweep(commands)
     _add_warm(commands)
     _add_serve(commands)
     _add_token(commands)
+    _add_alerts(commands)
     _add_syncs(commands)
     _add_doctor(commands)
     return parser
@@ -185,6 +188,33 @@ def _add_rebuild(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
 
 
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "sweep",
+        "remove what dead runs left, without a run",
+        "Removes attempts and uploads that died, replaced versions, days beyond the retention, expired "
+        "snapshots, scratch folders, and versions half loaded into Redis. Every run does the same along its "
+        "way. What readers see, or a run under way needs, stays.",
+    )
+    _add_sync(command)
+    fewest, most = _SWEEP_HOURS
+    command.add_argument(
+        "--older-than-hours",
+        type=_parse_sweep_hours,
+        metavar="N",
+        help=f"attempts younger than N hours stay, {fewest} to {most} (default: "
+        "REVERSE_ETL_SWEEP_AGE_SECONDS)",
+    )
+
+
+def _parse_sweep_hours(text: str) -> int:
+    fewest, most = _SWEEP_HOURS
+    if text.isdecimal() and fewest <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from {fewest} to {most}")
+
+
 def _add_warm(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = _add_command(
         commands,
@@ -254,6 +284,22 @@ def _add_token(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("syncs", nargs="+", metavar="SYNC", help="what it may read; * for all")
 
 
+def _add_alerts(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _add_command(
+        commands,
+        "alerts",
+        "list alerts that wait, try them again, or send a test",
+        "list: what no channel has taken yet, and what was given up (then the exit code is 1). retry: make "
+        "all of these due now. test: send a test to every channel that is set, and say how that ended.",
+    )
+    command.add_argument(
+        "action", choices=("list", "retry", "test"), metavar="ACTION", help="list, retry or test"
+    )
+    command.add_argument(
+        "--all", action="store_true", help="list: what was delivered too, for a week"
+    )
+
+
 def _add_syncs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     _add_command(
         commands,
@@ -268,8 +314,9 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         commands,
         "doctor",
         "say whether a run could succeed, before it is tried",
-        "Examines packages, settings, syncs, masking key, source, store and Redis in this order, and "
-        "says what to do about what fails. Only a probe object is written, and removed.",
+        "Examines packages, settings, syncs, definitions, masking key, source, store, Redis, clocks, "
+        "alerts and Dagster in this order, and says what to do about what fails. Only a probe object is "
+        "written, and removed.",
     )
     alone = command.add_mutually_exclusive_group()
     alone.add_argument(

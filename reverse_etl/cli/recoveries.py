@@ -91,7 +91,11 @@ def render_verify(receipt: "VerifyReceipt") -> str:
         ("took", format_seconds(receipt.seconds)),
     ]
     found = receipt.differences
-    verdict = "whole: nothing differs" if found == 0 else f"{format_count(found)} differences"
+    verdict = (
+        "whole: nothing differs"
+        if found == 0
+        else f"{format_count(found)} difference{'s' if found != 1 else ''}"
+    )
     return "\n".join([_lay_out(lines), verdict])
 
 

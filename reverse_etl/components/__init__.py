@@ -1,7 +1,6 @@
 """Dagster components: one YAML document each, many definitions."""
 
 from reverse_etl.components.factory import build_definitions
-from reverse_etl.components.rollback import build_rollback_job
 from reverse_etl.components.sync import Sync
 
-__all__ = ["Sync", "build_definitions", "build_rollback_job"]
+__all__ = ["Sync", "build_definitions"]

@@ -22,10 +22,31 @@ REDIS_POOL = "reverse_etl/redis"
 
 SYNC_TAG = "reverse_etl/sync"
 
-#: For `TransientError` alone: after about 10, 20 and 40 seconds, spread so that not all come back at once.
+#: For `TransientError` alone: after about 10, 30 and 70 seconds, spread so that not all come back at once.
 RETRY_POLICY = dg.RetryPolicy(
     max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
+
+#: The last part of the key of what stands for the readers.
+READER = "reader"
+
+_READING = """\
+The applications that read `{sync}`: Redis first, and on a miss one object of the same version in the
+store. They import `reverse_etl.serving` and nothing of the platform (docs/reader.md), or ask over HTTP
+(docs/http.md).
+
+```python
+from reverse_etl.serving import Reader
+
+reader = Reader.connect(
+    "{sync}",
+    redis_url="rediss://reader:PASSWORD@cache.example.com:6379/0",
+    store_url="s3://example-exports/prod",
+    region="eu-central-1",
+)
+record = reader.get(key)  # a dict, or None: there is no such user
+```
+"""
 
 _STORE_KINDS = {Profile.LOCAL: "file", Profile.CLOUD: "s3"}
 
@@ -106,6 +127,19 @@ def build_cache(spec: SyncSpec, *, retries: dg.RetryPolicy) -> dg.AssetsDefiniti
     return cache
 
 
+def build_reader(spec: SyncSpec) -> dg.AssetSpec:
+    """`<sync>/reader`, behind `cache`: the application, which we neither start nor stop."""
+    return dg.AssetSpec(
+        dg.AssetKey([spec.name, READER]),
+        deps=[asset_key(spec, Step.CACHE)],
+        group_name=spec.name,
+        description=_READING.format(sync=spec.name),
+        kinds={"redis", "python"},
+        owners=list(spec.config.owners),
+        tags={SYNC_TAG: spec.name},
+    )
+
+
 def build_partitions(spec: SyncSpec) -> dg.DailyPartitionsDefinition:
     """The sync's days, each as its timezone cuts it; a day exists once it is over."""
     days = spec.config.partitions
@@ -135,7 +169,7 @@ def _asset(
         tags={SYNC_TAG: spec.name},
         metadata=metadata,
         code_version=compute_code_version(spec, step),
-        check_specs=build_check_specs(step, key),
+        check_specs=build_check_specs(step, key, spec=spec),
         pool=pool,
         retry_policy=retries,
         partitions_def=build_partitions(spec),

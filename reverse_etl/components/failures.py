@@ -2,9 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG
+from dagster._utils.tags import get_boolean_tag_value
 
+from reverse_etl.components.cancelling import stay_cancelled
 from reverse_etl.errors import (
     ConfigError,
     ConflictError,
@@ -29,6 +33,8 @@ _NEXT = (
 )
 _NEXT_OTHERWISE = "Read the message above, then materialise again."
 
+Context: TypeAlias = dg.AssetExecutionContext | dg.OpExecutionContext
+
 
 @contextlib.contextmanager
 def translate_errors(*, sync: str, partition: str | None, step: str) -> Iterator[None]:
@@ -36,17 +42,44 @@ def translate_errors(*, sync: str, partition: str | None, step: str) -> Iterator
 
     `TransientError` passes, and the asset's retry policy tries again. Any other of ours becomes a
     `dg.Failure` that is not retried: the same run would end the same way. An error that nobody
-    raised on purpose is one too, by class and place alone, since its text may quote a row.
+    raised on purpose is one too, by class and place alone, since its text may quote a row. What
+    interrupts the step ends it for good.
+    """
+    with stay_cancelled():
+        try:
+            with locate(sync=sync, partition=partition, step=step):
+                yield
+        except (TransientError, dg.Failure):
+            raise
+        except ReverseEtlError as error:
+            raise _build_failure(error) from None
+        except Exception as error:  # noqa: BLE001 - Dagster would store its text
+            raise _build_bug_failure(error, sync=sync, partition=partition, step=step) from None
+
+
+@contextlib.contextmanager
+def hold_back_run_retries(context: Context) -> Iterator[None]:
+    """A failure that must not be retried is not retried by the run-retry daemon either.
+
+    It does not look at `allow_retries`: where `retry_on_asset_or_op_failure` is on, for the instance or
+    for a run by tag, it starts any run again in which a step failed. A tag says no, of this run alone;
+    a run that died without a word (its process killed) is retried all the same.
     """
     try:
-        with locate(sync=sync, partition=partition, step=step):
-            yield
-    except (TransientError, dg.Failure):
+        yield
+    except dg.Failure as failure:
+        if not failure.allow_retries and _would_be_retried(context):
+            context.instance.add_run_tags(
+                context.run.run_id, {RETRY_ON_ASSET_OR_OP_FAILURE_TAG: "false"}
+            )
         raise
-    except ReverseEtlError as error:
-        raise _build_failure(error) from None
-    except Exception as error:  # noqa: BLE001 - Dagster would store its text
-        raise _build_bug_failure(error, sync=sync, partition=partition, step=step) from None
+
+
+def _would_be_retried(context: Context) -> bool:
+    return get_boolean_tag_value(
+        context.run.tags.get(RETRY_ON_ASSET_OR_OP_FAILURE_TAG),
+        default_value=context.instance.run_retries_retry_on_asset_or_op_failure,
+    )
 
 
 def _build_failure(error: ReverseEtlError) -> dg.Failure:

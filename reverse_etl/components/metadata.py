@@ -1,43 +1,62 @@
-"""What a materialisation shows in Dagster: names, counts, digests and places; never a value of a row."""
+"""What a materialisation shows in Dagster: names, counts, digests and places; never a value of a row.
 
-from collections.abc import Iterator, Mapping
+Numbers are those that Dagster plots from day to day: each is true, or it is not there.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from reverse_etl.masking.nested import ByPath, find_rule_name, group_by_column
-from reverse_etl.masking.nested_paths import list_leaves
+from reverse_etl.components.costs import (
+    Charge,
+    add_up,
+    list_cache_charges,
+    list_masked_charges,
+)
+from reverse_etl.components.links import describe_place
+from reverse_etl.components.metadata_columns import (
+    RULE_TAG,
+    describe_landed_columns,
+    describe_pinned_columns,
+    describe_rules,
+    tabulate_lineage,
+)
+from reverse_etl.components.summary import (
+    build_table,
+    compute_change_percent,
+    draw_groups,
+    draw_objects,
+    escape_markdown,
+    summarise_cache,
+    summarise_extract,
+    summarise_masked,
+    tabulate_charges,
+)
 from reverse_etl.model import (
     CacheReceipt,
     ExtractReceipt,
     Landed,
-    LandedColumn,
-    Manifest,
     MaskedReceipt,
     Published,
     QueryJob,
-    Snapshot,
     Step,
 )
+from reverse_etl.settings import Settings
 from reverse_etl.spec import SyncSpec
-from reverse_etl.types import bigquery_type_name, parse_type_name
+
+__all__ = ["RULE_TAG", "describe_cache", "describe_extract", "describe_masked", "describe_rules"]
 
 Metadata = dict[str, Any]
-
-RULE_TAG = "reverse_etl/rule"
 
 
 def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
     """The snapshot: what was pinned, where, until when."""
     snapshot = receipt.snapshot
     return {
-        "summary": _summarise(
-            f"{snapshot.rows:,} rows pinned in {snapshot.source_kind}",
-            "found from an earlier try of this run" if receipt.reused else "",
-            f"readable until {snapshot.expires_at:%Y-%m-%d %H:%M} UTC",
-        ),
+        "summary": dg.MetadataValue.md(summarise_extract(receipt)),
         **_measure(snapshot.rows, snapshot.bytes, receipt.seconds, worked=not receipt.reused),
-        "dagster/column_schema": dg.TableSchema(columns=list(_list_pinned_columns(spec, snapshot))),
+        **describe_pinned_columns(spec, snapshot),
         "location": receipt.location,
         "snapshot_id": snapshot.snapshot_id,
         "pinned_at": dg.MetadataValue.timestamp(snapshot.pinned_at),
@@ -48,23 +67,6 @@ def describe_extract(spec: SyncSpec, receipt: ExtractReceipt) -> Metadata:
         "policy_fingerprint": snapshot.policy_fingerprint,
         **_describe_job(receipt.job),
     }
-
-
-def _list_pinned_columns(spec: SyncSpec, snapshot: Snapshot) -> Iterator[dg.TableColumn]:
-    """The columns, and after each that has rules by path what is in it, dropped or not."""
-    rules = {rule.name: rule for rule in group_by_column(spec.config.columns)}
-    for field in snapshot.schema:
-        rule = rules[field.name]
-        places = [(field, rule)]
-        if isinstance(rule, ByPath):
-            places += [(leaf, rule.rules_by_name[str(path)]) for path, leaf in list_leaves(field)]
-        for place, own in places:
-            yield _build_column(
-                place.name,
-                bigquery_type_name(place),
-                description=f"As the source has it. Rule on leaving: {own.summary()}.",
-                rule=own.rule,
-            )
 
 
 def _describe_job(job: QueryJob | None) -> Metadata:
@@ -82,16 +84,18 @@ def _describe_job(job: QueryJob | None) -> Metadata:
     }
 
 
-def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
-    """The version: how many records, how they were masked, where they lie."""
+def describe_masked(
+    spec: SyncSpec, receipt: MaskedReceipt, *, settings: Settings | None = None
+) -> Metadata:
+    """The version: how many records, how they were masked, where they lie, what that cost.
+
+    Without `settings` neither prices nor the store's page are known.
+    """
     manifest = receipt.manifest
+    charges = () if settings is None else list_masked_charges(receipt, settings)
     known = {"rows_before": receipt.rows_before, "key_id": manifest.key_id}
     return {
-        "summary": _summarise(
-            f"{manifest.rows:,} records in {len(manifest.objects):,} {manifest.format} objects",
-            f"{manifest.quarantined:,} rows in quarantine" if manifest.quarantined else "",
-            f"version `{manifest.version}` {receipt.outcome.value}",
-        ),
+        "summary": dg.MetadataValue.md(summarise_masked(receipt)),
         **_measure(
             manifest.rows,
             manifest.bytes,
@@ -99,9 +103,14 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
             worked=receipt.outcome is not Landed.UNCHANGED,
         ),
         **_measure_stages(receipt.stage_seconds),
-        **_describe_columns(spec, manifest, upstream=Step.EXTRACT),
-        **{name: value for name, value in known.items() if value is not None},
+        **_measure_change(receipt),
+        **_drop_unknown(known),
+        **describe_landed_columns(spec, manifest, upstream=Step.EXTRACT),
+        "lineage": dg.MetadataValue.md(tabulate_lineage(spec, manifest, receipt.snapshot)),
+        **_draw_spread(receipt),
+        **_bill(charges),
         "dagster/uri": receipt.location,
+        **describe_place(receipt.location, settings),
         "version": manifest.version,
         "outcome": receipt.outcome.value,
         "format": manifest.format,
@@ -119,14 +128,46 @@ def describe_masked(spec: SyncSpec, receipt: MaskedReceipt) -> Metadata:
     }
 
 
+def _measure_change(receipt: MaskedReceipt) -> Metadata:
+    """In percent of the nearest earlier day, which is named; nothing on the first one."""
+    manifest, earlier = receipt.manifest, receipt.earlier
+    if earlier is None:
+        return {}
+    return _drop_unknown(
+        {
+            "rows_changed_percent": compute_change_percent(manifest.rows, earlier.rows),
+            "bytes_changed_percent": compute_change_percent(manifest.bytes, earlier.bytes),
+            "compared_with": earlier.partition,
+        }
+    )
+
+
+def _draw_spread(receipt: MaskedReceipt) -> Metadata:
+    """Pictures of how records are spread over objects, and over groups where privacy is asked for."""
+    noun = "bucket" if receipt.manifest.buckets_per_object == 1 else "object"
+    drawn: Metadata = {f"records_per_{noun}": dg.MetadataValue.md(draw_objects(receipt.manifest))}
+    if receipt.groups is not None:
+        drawn["group_sizes"] = dg.MetadataValue.md(draw_groups(receipt.groups))
+    return drawn
+
+
+def _bill(charges: Sequence[Charge]) -> Metadata:
+    """The sum, for plots, and what it is made of; nothing where nothing is known to be charged."""
+    total = add_up(charges)
+    if total is None:
+        return {}
+    bill = dg.MetadataValue.md(tabulate_charges(charges))
+    return {"estimated_cost_usd": total, "bill": bill}
+
+
 def _tabulate_faults(receipt: MaskedReceipt) -> dg.MarkdownMetadataValue:
     """In how many rows a value could not be masked, by column and reason, and what became of them."""
-    lines = ["| column | rule | reason | rows | on_error |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {_escape(it.column)} | {it.rule} | {it.reason} | {it.rows:,} | {it.action} |"
+    rows = [
+        [escape_markdown(it.column), it.rule, it.reason, f"{it.rows:,}", it.action]
         for it in receipt.faults
     ]
-    return dg.MetadataValue.md("\n".join(lines))
+    header = ["column", "rule", "reason", "rows", "on_error"]
+    return dg.MetadataValue.md(build_table(header, rows))
 
 
 def _count_leaks(receipt: MaskedReceipt) -> str:
@@ -139,15 +180,15 @@ def _count_leaks(receipt: MaskedReceipt) -> str:
     return "; ".join(found) or "none"
 
 
-def describe_cache(spec: SyncSpec, receipt: CacheReceipt) -> Metadata:
+def describe_cache(
+    spec: SyncSpec, receipt: CacheReceipt, *, settings: Settings | None = None
+) -> Metadata:
     """What readers see now. A superseded version is not in Redis: it has no rows or columns there."""
     manifest, head = receipt.manifest, receipt.head
     is_live = receipt.outcome is not Published.SUPERSEDED
+    charges = () if settings is None else list_cache_charges(receipt, settings)
     return {
-        "summary": _summarise(
-            f"{head.rows:,} records live, version `{head.version}`, generation {head.generation}",
-            "" if is_live else f"`{manifest.version}` is landed and superseded",
-        ),
+        "summary": dg.MetadataValue.md(summarise_cache(receipt)),
         **_measure(
             manifest.rows if is_live else None,
             receipt.bytes,
@@ -155,7 +196,10 @@ def describe_cache(spec: SyncSpec, receipt: CacheReceipt) -> Metadata:
             worked=receipt.outcome is Published.LIVE,
         ),
         **_measure_stages(receipt.stage_seconds),
-        **(_describe_columns(spec, manifest, upstream=Step.MASKED) if is_live else {}),
+        **_measure_readers(receipt),
+        **_bill(charges),
+        **_drop_unknown({"redis_memory": receipt.memory}),
+        **(describe_landed_columns(spec, manifest, upstream=Step.MASKED) if is_live else {}),
         "location": receipt.location,
         "version": manifest.version,
         "outcome": receipt.outcome.value,
@@ -163,9 +207,17 @@ def describe_cache(spec: SyncSpec, receipt: CacheReceipt) -> Metadata:
         "generation": head.generation,
         "kept": ", ".join(head.kept) or "none",
         "retired": ", ".join(receipt.retired) or "none",
-        **({} if receipt.memory is None else {"redis_memory": receipt.memory}),
         "content_digest": manifest.content_digest,
     }
+
+
+def _measure_readers(receipt: CacheReceipt) -> Metadata:
+    """How many records more or fewer readers see than before, in percent, where that has changed."""
+    before = receipt.before
+    if receipt.outcome is not Published.LIVE or before is None:
+        return {}
+    change = compute_change_percent(receipt.manifest.rows, before.rows)
+    return _drop_unknown({"rows_changed_percent": change, "compared_with": before.version})
 
 
 def _measure(rows: int | None, size_bytes: int, seconds: float, *, worked: bool) -> Metadata:
@@ -183,78 +235,9 @@ def _measure_stages(stage_seconds: Mapping[str, float]) -> Metadata:
     return {f"{stage}_seconds": _round(seconds) for stage, seconds in stage_seconds.items()}
 
 
+def _drop_unknown(measured: Mapping[str, Any]) -> Metadata:
+    return {name: value for name, value in measured.items() if value is not None}
+
+
 def _round(number: float) -> float:
     return round(float(number), 3)
-
-
-def _describe_columns(spec: SyncSpec, manifest: Manifest, *, upstream: Step) -> Metadata:
-    """Schema and lineage. Dagster has no place for a rule in a lineage; it stands in the schema.
-
-    Both have a line for each path of a column with rules by path.
-    """
-    key = dg.AssetKey([spec.name, upstream.value])
-    columns = [place for column in manifest.columns for place in _list_places(column)]
-    return {
-        "dagster/column_schema": dg.TableSchema(
-            columns=[_build_landed_column(column, key=manifest.key) for column in columns]
-        ),
-        "dagster/column_lineage": dg.TableColumnLineage(
-            {
-                column.name: [dg.TableColumnDep(asset_key=key, column_name=column.name)]
-                for column in columns
-            }
-        ),
-    }
-
-
-def _list_places(column: LandedColumn) -> Iterator[LandedColumn]:
-    """The column, then the leaves of one that has rules by path, each with its rule's name."""
-    yield column
-    for path, leaf in list_leaves(parse_type_name(column.type, name=column.name)):
-        rule = find_rule_name(column.rule, path)
-        if rule is not None:
-            yield LandedColumn(name=leaf.name, type=bigquery_type_name(leaf), rule=rule)
-
-
-def _build_landed_column(column: LandedColumn, *, key: str) -> dg.TableColumn:
-    return _build_column(
-        column.name,
-        column.type,
-        description=f"Rule: {column.rule}.",
-        rule=column.rule.partition("(")[0],
-        constraints=(
-            dg.TableColumnConstraints(nullable=False, unique=True) if column.name == key else None
-        ),
-    )
-
-
-def _build_column(
-    name: str,
-    type_name: str,
-    *,
-    description: str,
-    rule: str,
-    constraints: dg.TableColumnConstraints | None = None,
-) -> dg.TableColumn:
-    return dg.TableColumn(
-        name=name,
-        type=type_name,
-        description=description,
-        constraints=constraints,
-        tags={RULE_TAG: rule},
-    )
-
-
-def _summarise(*sentences: str) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md("; ".join(sentence for sentence in sentences if sentence) + ".")
-
-
-def describe_rules(spec: SyncSpec) -> dg.MarkdownMetadataValue:
-    """The sync's rules as a table, for the definition of `masked`."""
-    lines = ["| column | rule |", "| --- | --- |"]
-    lines += [f"| {rule.name} | {_escape(rule.summary())} |" for rule in spec.config.columns]
-    return dg.MetadataValue.md("\n".join(lines))
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -32,7 +32,7 @@ def run_masked(run: StepRun) -> dg.MaterializeResult:
         run.spec, run.partition, run.runtime, run_id=run.run_id, report=run.report
     )
     return dg.MaterializeResult(
-        metadata=describe_masked(run.spec, receipt),
+        metadata=describe_masked(run.spec, receipt, settings=run.runtime.settings),
         data_version=dg.DataVersion(receipt.manifest.content_digest),
         check_results=judge_masked(run.spec, receipt, runtime=run.runtime),
     )
@@ -45,7 +45,7 @@ def run_cache(run: StepRun) -> dg.MaterializeResult:
     )
     loaded = receipt.outcome is not Published.SUPERSEDED
     return dg.MaterializeResult(
-        metadata=describe_cache(run.spec, receipt),
+        metadata=describe_cache(run.spec, receipt, settings=run.runtime.settings),
         data_version=dg.DataVersion(receipt.manifest.content_digest) if loaded else None,
         check_results=judge_cache(receipt, runtime=run.runtime),
     )

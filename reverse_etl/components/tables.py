@@ -1,5 +1,8 @@
 """The tables of the source that a query reads: what a sync stands behind in the asset graph."""
 
+import functools
+from collections.abc import Iterable
+
 import dagster as dg
 import sqlglot
 from sqlglot import exp
@@ -13,6 +16,7 @@ from reverse_etl.sources.dialect import transpile_query
 from reverse_etl.spec import SyncSpec
 
 SOURCES_GROUP = "sources"
+_MOST_QUERIES = 1024
 
 _KINDS = {Profile.LOCAL: "duckdb", Profile.CLOUD: "bigquery"}
 
@@ -29,8 +33,14 @@ def find_tables(spec: SyncSpec, *, source_kind: str) -> tuple[dg.AssetKey, ...]:
     source cannot do with it. BigQuery knows more than we can read here, so of a query for BigQuery
     that cannot be read no tables are known; `extract` asks BigQuery before anything else.
     """
-    names = _read_for_duckdb(spec) if source_kind == "duckdb" else _read_for_bigquery(spec.query)
-    return tuple(sorted(dg.AssetKey(list(name)) for name in names))
+    if source_kind != "duckdb":
+        return _read_for_bigquery(spec.query)
+    try:
+        return _read_for_duckdb(spec.query)
+    except ConfigError as error:
+        raise ConfigError(
+            f"Sync '{spec.name}', '{spec.config.source.query}': {error.message}"
+        ) from None
 
 
 def build_table_spec(key: dg.AssetKey, *, source_kind: str) -> dg.AssetSpec:
@@ -47,24 +57,27 @@ def build_table_spec(key: dg.AssetKey, *, source_kind: str) -> dg.AssetSpec:
     )
 
 
-def _read_for_duckdb(spec: SyncSpec) -> set[tuple[str, ...]]:
-    try:
-        query = transpile_query(spec.query, parameters=PARAMETER_NAMES)
-    except ConfigError as error:
-        raise ConfigError(
-            f"Sync '{spec.name}', '{spec.config.source.query}': {error.message}"
-        ) from None
-    return {tuple(name.split(".")) for name in query.tables}
+# Every sync asks for the tables of those before it: reading a query takes milliseconds each time.
+@functools.lru_cache(maxsize=_MOST_QUERIES)
+def _read_for_duckdb(query: str) -> tuple[dg.AssetKey, ...]:
+    tables = transpile_query(query, parameters=PARAMETER_NAMES).tables
+    return _name_assets(tuple(name.split(".")) for name in tables)
 
 
-def _read_for_bigquery(query: str) -> set[tuple[str, ...]]:
+@functools.lru_cache(maxsize=_MOST_QUERIES)
+def _read_for_bigquery(query: str) -> tuple[dg.AssetKey, ...]:
     try:
         tree = sqlglot.parse_one(query, dialect="bigquery")
         sources = [source for scope in traverse_scope(tree) for source in scope.sources.values()]
     except (SqlglotError, RecursionError):
-        return set()
-    return {
+        return ()
+    return _name_assets(
         tuple(part.name for part in source.parts)
         for source in sources
         if isinstance(source, exp.Table)
-    }
+    )
+
+
+def _name_assets(names: Iterable[tuple[str, ...]]) -> tuple[dg.AssetKey, ...]:
+    """Each table once, in order of names."""
+    return tuple(sorted(dg.AssetKey(list(name)) for name in set(names)))

@@ -9,13 +9,14 @@ holds which jobs were asked to end, and when.
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from reverse_etl.errors import ReverseEtlError, TerminalError, locate_frames
+from reverse_etl.errors import ReverseEtlError
 from reverse_etl.resources import RuntimeResource
+from reverse_etl.sensors.withholding import withhold_bugs
 
 if TYPE_CHECKING:
     from reverse_etl.sources.bigquery.job_list import ListedJob
@@ -51,7 +52,7 @@ def bigquery_watch(
     context: dg.SensorEvaluationContext, runtime: RuntimeResource
 ) -> dg.SensorResult:
     """One look at what is under way."""
-    with _withhold_bugs(), contextlib.closing(runtime.open()) as opened:
+    with withhold_bugs(), contextlib.closing(runtime.open()) as opened:
         settings = opened.settings
         if settings.bigquery_watch_minutes is None and settings.bigquery_watch_slot_hours is None:
             return dg.SensorResult(skip_reason=_OFF)
@@ -157,17 +158,3 @@ def _write_cursor(asked: Asked, under_way: "Iterable[ListedJob]") -> str:
     """Only of jobs that are still there: an id never comes back."""
     there = {job.job_id for job in under_way}
     return json.dumps({job_id: moment for job_id, moment in asked.items() if job_id in there})
-
-
-@contextlib.contextmanager
-def _withhold_bugs() -> Iterator[None]:
-    """Dagster stores the text of what a sensor raises; only sentences of ours are known to be harmless."""
-    try:
-        yield
-    except ReverseEtlError:
-        raise
-    except Exception as error:  # noqa: BLE001 - raised again, without its text
-        raise TerminalError(
-            f"{type(error).__name__} at {locate_frames(error)[-1]}: a bug in reverse_etl, please report "
-            "it. Its text is withheld because it may contain a value."
-        ) from None

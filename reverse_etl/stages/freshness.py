@@ -5,30 +5,33 @@ was last done.
 """
 
 import datetime as dt
+import re
 import zoneinfo
 from dataclasses import dataclass
 
-from reverse_etl.landing.documents import find_current
+from reverse_etl.landing.documents import find_current, find_head
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head
 from reverse_etl.spec import SyncSpec
 
 _DAY = dt.timedelta(days=1)
+_DAY_FOLDER = re.compile(r"dt=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
     """How a sync stands at one moment. Days are partition keys; moments know their timezone.
 
-    `expected` is the newest day whose deadline has passed (None: none yet, or nothing is scheduled),
-    `newest_complete` the newest one that is over, `live` what readers are on, `due_at` the deadline of
-    the day after `expected`.
+    `expected` is the newest day whose deadline has passed, at `passed_at` (None: none yet, or nothing is
+    scheduled), `newest_complete` the newest one that is over, `live` what readers are on, `due_at` the
+    deadline of the day after `expected`.
     """
 
     expected: str | None
     newest_complete: str | None
     live: str | None
     due_at: dt.datetime | None
+    passed_at: dt.datetime | None = None
 
     @property
     def is_late(self) -> bool:
@@ -38,74 +41,71 @@ class Freshness:
 
 def find_freshness(spec: SyncSpec, head: Head | None, *, now: dt.datetime) -> Freshness:
     """Hold the head's day against the schedule and its deadline."""
-    timezone = zoneinfo.ZoneInfo(spec.config.partitions.timezone)
-    newest = now.astimezone(timezone).date() - _DAY
+    newest = now.astimezone(_find_timezone(spec)).date() - _DAY
     expected = newest
     while (deadline := find_deadline(spec, expected)) is not None and deadline > now:
         expected -= _DAY
+    start = spec.config.partitions.start
+    is_expected = deadline is not None and expected >= start
     return Freshness(
-        expected=None if deadline is None else _name(spec, expected),
-        newest_complete=_name(spec, newest),
+        expected=expected.isoformat() if is_expected else None,
+        newest_complete=newest.isoformat() if newest >= start else None,
         live=None if head is None else head.partition,
-        due_at=find_deadline(spec, max(expected + _DAY, spec.config.partitions.start)),
+        due_at=find_deadline(spec, max(expected + _DAY, start)),
+        passed_at=deadline if is_expected else None,
     )
+
+
+def read_freshness(spec: SyncSpec, store: ObjectStore, *, now: dt.datetime) -> Freshness:
+    """The same, with the head as it stands in the store."""
+    return find_freshness(spec, find_head(store, spec.name), now=now)
 
 
 def find_deadline(spec: SyncSpec, day: dt.date) -> dt.datetime | None:
     """When readers have to be on `day`, UTC: its schedule, a day later, and the deadline on top.
 
-    None without a schedule. An hour that a clock change leaves out is the one after it.
+    None without a schedule.
+    """
+    schedule, at = spec.config.schedule, find_scheduled(spec, day)
+    return None if schedule is None or at is None else at + schedule.allowance
+
+
+def find_scheduled(spec: SyncSpec, day: dt.date) -> dt.datetime | None:
+    """When the run of `day` begins, UTC; None without a schedule. Never before Dagster's schedule does.
+
+    Of an hour that a clock change repeats it is the second, as there; a time that it leaves out is the
+    one as long after midnight, at most an hour after Dagster's.
     """
     schedule = spec.config.schedule
     if schedule is None:
         return None
-    timezone = zoneinfo.ZoneInfo(spec.config.partitions.timezone)
     hour, minute = (int(part) for part in schedule.at.split(":"))
-    at = dt.datetime.combine(day + _DAY, dt.time(hour, minute), tzinfo=timezone)
-    return at.astimezone(dt.UTC) + schedule.allowance
+    at = dt.datetime.combine(day + _DAY, dt.time(hour, minute), tzinfo=_find_timezone(spec))
+    return max(at.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1))
 
 
 def find_missed_days(
     spec: SyncSpec, store: ObjectStore, *, now: dt.datetime, most_days: int
 ) -> tuple[str, ...]:
-    """Days without a committed version among the last `most_days` whose schedule has passed, newest first.
+    """Days without a committed version among the last `most_days` whose deadline has passed, newest first.
 
-    Nothing is missed before the first day that was ever landed: a new sync owes no past. Before its
-    first version only the newest day counts.
+    Before its deadline a day is not missed: its run may be under way. Nor is one before the first day
+    that was ever worked on: a new sync owes no past. Before that there was one, only the newest counts.
     """
-    schedule = spec.config.schedule
-    if schedule is None:
+    newest = find_freshness(spec, None, now=now).expected
+    if newest is None:
         return ()
-    newest = _find_newest_scheduled(spec, now)
-    landed = {day.removeprefix("dt=") for day in store.list_folders(f"{spec.name}/")}
-    first = min((day for day in landed if _is_day(day)), default=newest.isoformat())
-    days = [
-        key
-        for back in range(most_days)
-        if (key := (newest - back * _DAY).isoformat()) >= first
-        and newest - back * _DAY >= spec.config.partitions.start
-    ]
-    return tuple(key for key in days if find_current(store, spec.name, key) is None)
+    folders = (_DAY_FOLDER.fullmatch(folder) for folder in store.list_folders(f"{spec.name}/"))
+    touched = {folder[1] for folder in folders if folder}
+    first = max(min(touched, default=newest), spec.config.partitions.start.isoformat())
+    last = dt.date.fromisoformat(newest)
+    days = ((last - back * _DAY).isoformat() for back in range(most_days))
+    return tuple(
+        day
+        for day in days
+        if day >= first and (day not in touched or find_current(store, spec.name, day) is None)
+    )
 
 
-def _find_newest_scheduled(spec: SyncSpec, now: dt.datetime) -> dt.date:
-    """The newest day whose run was due already, its allowance not counted."""
-    schedule = spec.config.schedule
-    allowance = dt.timedelta() if schedule is None else schedule.allowance
-    day = now.astimezone(zoneinfo.ZoneInfo(spec.config.partitions.timezone)).date() - _DAY
-    while (deadline := find_deadline(spec, day)) is not None and deadline - allowance > now:
-        day -= _DAY
-    return day
-
-
-def _is_day(text: str) -> bool:
-    try:
-        dt.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _name(spec: SyncSpec, day: dt.date) -> str | None:
-    """The day's key, or None before the sync's first."""
-    return day.isoformat() if day >= spec.config.partitions.start else None
+def _find_timezone(spec: SyncSpec) -> zoneinfo.ZoneInfo:
+    return zoneinfo.ZoneInfo(spec.config.partitions.timezone)

@@ -18,7 +18,7 @@ from reverse_etl.masking.leaks import LeakInspector, resolve_leaks
 from reverse_etl.masking.nested import list_rules
 from reverse_etl.masking.policy import Policy
 from reverse_etl.masking.risk import RiskInspector, RiskReport, resolve_privacy
-from reverse_etl.model import FaultCount
+from reverse_etl.model import FaultCount, GroupCounts
 from reverse_etl.runtime import Runtime
 from reverse_etl.spec import GuardsConfig, SyncSpec
 from reverse_etl.sql import quote_identifier
@@ -129,6 +129,21 @@ class Gates:
         """The sizes of the groups that were counted; None where nobody asked for it."""
         risk = None if self._opened is None else self._opened.risk
         return None if risk is None else risk.report
+
+    @property
+    def groups(self) -> GroupCounts | None:
+        """The same in numbers that leave this room."""
+        report = self.privacy
+        if report is None:
+            return None
+        return GroupCounts(
+            k=report.k,
+            groups=report.groups,
+            smallest=report.smallest,
+            below_k=report.below_k,
+            below_l=report.below_l,
+            sizes=tuple((it.size, it.groups, it.records) for it in report.histogram),
+        )
 
     @property
     def faults(self) -> tuple[FaultCount, ...]:

@@ -29,7 +29,8 @@ class Loader:
     """Loads versions of one sync beside the live one, and adds up what that took.
 
     `seconds` has load and verify, `bytes` what was loaded, `retired` what had to make room, `memory`
-    what was found of the room that there is.
+    what was found of the room that there is, `rows_loaded` and `rows_verified` what was counted of the
+    last version.
     """
 
     def __init__(self, runtime: Runtime, *, sync: str, keep_versions: int, report: Report) -> None:
@@ -41,6 +42,8 @@ class Loader:
         self.bytes = 0
         self.retired: tuple[str, ...] = ()
         self.memory: str | None = None
+        self.rows_loaded: int | None = None
+        self.rows_verified: int | None = None
 
     @contextmanager
     def open(self) -> Iterator[Bulk]:
@@ -87,6 +90,7 @@ class Loader:
             loaded = load_records(read(), manifest=manifest, bulk=bulk, spool=spool)
             verified = verify_spooled(spool, groups=read, manifest=manifest, bulk=bulk)
         self.bytes += loaded.bytes
+        self.rows_loaded, self.rows_verified = loaded.rows, verified.rows
         for stage, seconds in (("load", loaded.seconds), ("verify", verified.seconds)):
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 

@@ -83,11 +83,10 @@ def mask_snapshot(
     manifest = _find_committed(spec, partition, runtime, inputs)
     outcome = Landed.UNCHANGED
     stage_seconds: dict[str, float] = {}
-    rows_before = None
+    earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
+    rows_before = None if earlier is None else earlier.rows
     gates = Gates(spec, inputs.policy, runtime)
     if manifest is None:
-        earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
-        rows_before = None if earlier is None else earlier.rows
         # Fewer than pinned may land, never more: what is refused now is not masked at all.
         check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
         gates.rows_before = rows_before
@@ -105,6 +104,9 @@ def mask_snapshot(
         privacy=None if gates.privacy is None else render_histogram(gates.privacy),
         leaks=gates.leaks,
         faults=gates.faults,
+        groups=gates.groups,
+        snapshot=inputs.snapshot,
+        earlier=earlier,
     )
 
 

@@ -50,6 +50,9 @@ def publish_manifest(
         stage_seconds=loader.seconds,
         retired=loader.retired,
         memory=loader.memory,
+        rows_loaded=loader.rows_loaded,
+        rows_verified=loader.rows_verified,
+        before=stage.before,
     )
 
 
@@ -63,12 +66,13 @@ def _find_manifest(spec: SyncSpec, partition: Partition, runtime: Runtime) -> Ma
 
 
 class _CacheStage:
-    """One version on its way to readers."""
+    """One version on its way to readers; `before` is what they had when it was looked at last."""
 
     def __init__(self, runtime: Runtime, manifest: Manifest, loader: Loader) -> None:
         self._runtime = runtime
         self._manifest = manifest
         self._loader = loader
+        self.before: Head | None = None
 
     def find_settled(self) -> tuple[Published, Head] | None:
         """How it stands when there is nothing to load: live in both stores, or superseded.
@@ -79,6 +83,7 @@ class _CacheStage:
         found = read_store_head(runtime.store, sync)
         stored = None if found is None else found[0]
         newest = pick_newest(stored, read_redis_head(runtime.redis, sync))
+        self.before = newest
         if newest is None:
             return None
         refuse_blocked(newest, self._manifest)

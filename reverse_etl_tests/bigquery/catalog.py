@@ -34,6 +34,7 @@ class Table:
     expires_at: dt.datetime | None = None
     view_query: str | None = None
     description: str | None = None
+    time_partitioning: Mapping[str, Any] | None = None
 
     @property
     def full_name(self) -> str:

@@ -1,4 +1,4 @@
-"""Query jobs: inserted, waiting, running, done; what they cost, and what they say of themselves."""
+"""Jobs: inserted, waiting, running, done; what they cost, and what they say of themselves."""
 
 import datetime as dt
 import threading
@@ -21,7 +21,10 @@ _SLOT_BYTES_A_MILLISECOND = 100_000
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """A query job. `statistics` is REST's, whole once `state` is DONE."""
+    """A query or load job. `statistics` is REST's, whole once `state` is DONE.
+
+    `content` is what was uploaded with a load job.
+    """
 
     job_id: str
     project: str
@@ -37,6 +40,7 @@ class Job:
     destination: dict[str, str] | None = None
     statistics: dict[str, Any] = field(default_factory=dict)
     dry_run: bool = False
+    content: str | None = field(default=None, repr=False)
     fault: JobFault | None = None
     cancelled: bool = False
     interrupted: threading.Event = field(default_factory=threading.Event)
@@ -53,6 +57,11 @@ class Job:
         """`configuration.query`."""
         query: dict[str, Any] = self.configuration["query"]
         return query
+
+    @property
+    def is_load(self) -> bool:
+        """Whether it loads what was uploaded, and asks nothing."""
+        return "load" in self.configuration
 
     @property
     def bytes_billed(self) -> int:
@@ -72,8 +81,8 @@ class Job:
 
     def as_resource(self) -> dict[str, Any]:
         """The job as REST gives it."""
-        configuration = {"jobType": "QUERY", **self.configuration}
-        if self.destination is not None:
+        configuration = {"jobType": "LOAD" if self.is_load else "QUERY", **self.configuration}
+        if self.destination is not None and not self.is_load:
             configuration["query"] = {**self.query, "destinationTable": self.destination}
         status: dict[str, Any] = {"state": self.state}
         if self.error is not None:

@@ -12,6 +12,7 @@ from reverse_etl_tests.bigquery.engine import Engine
 from reverse_etl_tests.bigquery.errors import ApiError, already_exists, not_found
 from reverse_etl_tests.bigquery.faults import FaultPlan
 from reverse_etl_tests.bigquery.jobs import Job, build_statistics, count_billed_bytes
+from reverse_etl_tests.bigquery.loads import load_rows
 from reverse_etl_tests.bigquery.parameters import parse_parameters
 from reverse_etl_tests.bigquery.queries import Plan, QueryRunner, Question
 from reverse_etl_tests.bigquery.results import Results
@@ -29,6 +30,7 @@ class Jobs:
         self.by_id: dict[str, Job] = {}
         self.closing = False
         self._catalog = catalog
+        self._engine = engine
         self._faults = faults
         self.user = user
         self._runner = QueryRunner(catalog, engine, check=faults.permissions.check_query)
@@ -36,10 +38,14 @@ class Jobs:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
-    def insert(self, resource: dict[str, Any]) -> Job:
-        """Begin a job, or answer a dry run; `ApiError` when it cannot even begin."""
+    def insert(self, resource: dict[str, Any], *, content: str | None = None) -> Job:
+        """Begin a job, or answer a dry run; `ApiError` when it cannot even begin.
+
+        `content` was uploaded with a load job.
+        """
         self._faults.permissions.check("bigquery.jobs.create", self._catalog.project)
         job = self._build(resource)
+        job.content = content
         if job.dry_run:
             job.plan = self._runner.plan(self._ask(job))
             job.statistics = build_statistics(job.plan, cached=False, dry_run=True, slot_ms=None)
@@ -95,7 +101,8 @@ class Jobs:
 
     def _build(self, resource: dict[str, Any]) -> Job:
         configuration = resource.get("configuration") or {}
-        if "query" not in configuration:
+        what = configuration.get("query") or configuration.get("load")
+        if what is None:
             raise ApiError("invalid", "Required parameter is missing: query")
         reference = resource.get("jobReference") or {}
         job_id = reference.get("jobId") or f"job_{uuid.uuid4().hex}"
@@ -105,7 +112,7 @@ class Jobs:
         return Job(
             job_id=job_id,
             project=self._catalog.project,
-            location=reference.get("location") or self._guess_location(configuration["query"]),
+            location=reference.get("location") or self._guess_location(what),
             configuration=configuration,
             user_email=self.user,
             created_at=self._catalog.clock.now(),
@@ -116,7 +123,8 @@ class Jobs:
         """That of the first dataset which the job names, as BigQuery does it."""
         names = [query.get("destinationTable", {}).get("datasetId")]
         try:
-            names += [it.path[-2] for it in parse(query["query"]).references if len(it.path) > 1]
+            asked = parse(query.get("query", "SELECT 1"))
+            names += [it.path[-2] for it in asked.references if len(it.path) > 1]
             return next(self._catalog.get_dataset(name).location for name in names if name)
         except (ApiError, StopIteration):
             return self._catalog.location
@@ -151,6 +159,11 @@ class Jobs:
             fault.strike()
         if job.state == "PENDING":
             job.state, job.started_at = "RUNNING", self._catalog.clock.now()
+        if fault is not None and fault.error is not None and job.is_load:
+            raise fault.error
+        if job.is_load:
+            load_rows(job, self._catalog, self._engine, self._faults.permissions)
+            return
         plan = job.plan = self._runner.plan(self._ask(job))
         if fault is not None and fault.error is not None:
             raise fault.error

@@ -29,7 +29,7 @@ def test_good_day_passes(day: FinishedDay) -> None:
     """All is well after a run."""
     verdicts = judge_cache(day.cache, runtime=day.runtime)
 
-    assert [verdict.passed for verdict in verdicts] == [True, True]
+    assert [verdict.passed for verdict in verdicts] == [True] * 3
 
 
 def test_missing_record_fails(day: FinishedDay, raw: redis.Redis) -> None:
@@ -95,9 +95,11 @@ def test_superseded_day_is_a_warning_about_the_live_one(day: FinishedDay) -> Non
     day.runtime.source.tables[QUERY] = build_users(400)  # type: ignore[attr-defined]
     receipt = pipeline.run_sync(day.spec, partition, day.runtime, run_id="run-2").cache
 
-    records, heads = judge_cache(receipt, runtime=day.runtime)
+    rows, records, heads = judge_cache(receipt, runtime=day.runtime)
 
     assert receipt.outcome is Published.SUPERSEDED
+    assert rows.passed
+    assert "superseded" in str(rows.description)
     assert records.passed
     assert records.metadata["version"].value == day.cache.manifest.version
     assert not heads.passed

@@ -8,11 +8,11 @@ import pytest
 from reverse_etl import pipeline
 from reverse_etl.checks.masked import (
     judge_keys,
-    judge_landing,
     judge_masked,
-    judge_rows,
     judge_sampled_keys,
+    judge_volume,
 )
+from reverse_etl.checks.reconciling import judge_landed_rows
 from reverse_etl.checks.sampling import Sample, pick_objects, read_sample
 from reverse_etl.landing.layout import manifest_name, version_prefix
 from reverse_etl.model import LandedObject
@@ -31,7 +31,7 @@ def test_good_day_passes(day: FinishedDay) -> None:
     """All is well after a run."""
     verdicts = judge_masked(day.spec, day.masked, runtime=day.runtime)
 
-    assert [verdict.passed for verdict in verdicts] == [True, True, True]
+    assert [verdict.passed for verdict in verdicts] == [True] * 5
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_rows_beyond_a_guard_fail(
     day: FinishedDay, guards: GuardsConfig, rows_before: int | None
 ) -> None:
     """A version that was committed under other guards is held against those of now."""
-    verdict = judge_rows(replace(day.masked, rows_before=rows_before), guards=guards)
+    verdict = judge_volume(replace(day.masked, rows_before=rows_before), guards=guards)
 
     assert not verdict.passed
     assert "500 rows" in str(verdict.description)
@@ -54,7 +54,7 @@ def test_rows_beyond_a_guard_fail(
 
 def test_first_day_has_no_change(day: FinishedDay) -> None:
     """Unknown is not zero: without an earlier day there is no change to show."""
-    verdict = judge_rows(day.masked, guards=GuardsConfig())
+    verdict = judge_volume(day.masked, guards=GuardsConfig())
 
     assert "change" not in (verdict.metadata or {})
 
@@ -74,7 +74,7 @@ def test_store_that_differs_fails(day: FinishedDay, harm: str) -> None:
         case "uncommitted":
             store.delete([manifest_name(manifest.sync, manifest.version)])
 
-    assert not judge_landing(manifest, store=store).passed
+    assert not judge_landed_rows(manifest, store=store).passed
 
 
 def test_rows_that_do_not_add_up_fail(day: FinishedDay) -> None:
@@ -83,7 +83,7 @@ def test_rows_that_do_not_add_up_fail(day: FinishedDay) -> None:
     first = replace(manifest.objects[0], rows=manifest.objects[0].rows - 1)
     fewer = replace(manifest, objects=(first, *manifest.objects[1:]), rows=manifest.rows - 1)
 
-    verdict = judge_landing(fewer, store=day.runtime.store)
+    verdict = judge_landed_rows(fewer, store=day.runtime.store)
 
     assert not verdict.passed
     assert verdict.metadata["rows_landed"].value == 499
@@ -95,7 +95,7 @@ def test_rows_of_a_replaced_snapshot_are_unknown(day: FinishedDay) -> None:
     partition = day.spec.partition(DAY, now=day.runtime.now())
     pipeline.extract(day.spec, partition, day.runtime, run_id="run-2")
 
-    verdict = judge_landing(day.masked.manifest, store=day.runtime.store)
+    verdict = judge_landed_rows(day.masked.manifest, store=day.runtime.store)
 
     assert verdict.passed
     assert str(verdict.metadata["rows_pinned"].value).startswith("unknown")

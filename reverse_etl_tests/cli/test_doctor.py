@@ -1,6 +1,8 @@
 """`reverse-etl doctor`: steps in order, what each found, and what to do about what failed."""
 
+import datetime as dt
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,15 @@ import pytest
 
 from reverse_etl.cli.commands.doctor import render_findings
 from reverse_etl.cli.doctor.checkup import Checkup, Finding, Outcome, SkippedError
+from reverse_etl.cli.doctor.clock import parse_date_header
 from reverse_etl.cli.doctor.declared import find_sync_folders
 from reverse_etl.cli.doctor.machine import examine_packages, read_pins
 from reverse_etl.cli.doctor.outside import examine_store
-from reverse_etl.cli.doctor.redis import describe_redis
+from reverse_etl.cli.doctor.redis import describe_redis, examine_clock
 from reverse_etl.errors import ConfigError, TerminalError
 from reverse_etl.landing.store import MemoryStore
+from reverse_etl.runtime import Runtime
+from reverse_etl.settings import Secret, Settings
 from reverse_etl_tests.builders import build_runtime
 from reverse_etl_tests.cli.conftest import Run, Shop
 
@@ -23,6 +28,7 @@ ORDER = [
     "settings",
     "defs/people",
     "defs/secrets",
+    "definitions",
     "masking key",
     "scratch",
     "source: people",
@@ -31,7 +37,17 @@ ORDER = [
     "embedded redis",
     "redis",
     "redis permissions",
+    "redis latency",
+    "redis clock",
+    "alerts",
+    "run log",
+    "dagster instance",
+    "pools",
+    "schedules",
+    "dagster daemon",
 ]
+#: What a healthy shop has no need of, or nothing for.
+SKIPPED = {"definitions", "embedded redis", *ORDER[-6:]}
 
 
 def outcomes(document: dict[str, Any]) -> dict[str, str]:
@@ -51,11 +67,25 @@ def test_healthy_shop_passes_every_step(run: Run) -> None:
     assert done.code == 0
     assert done.document["passed"] is True
     assert list(found) == ORDER
-    assert found.pop("embedded redis") == "skipped"
-    assert set(found.values()) == {"passed"}
+    assert {step for step, outcome in found.items() if outcome == "skipped"} == SKIPPED
+    assert {outcome for step, outcome in found.items() if step not in SKIPPED} == {"passed"}
     assert "3 columns of the query fit the rules: 3 leave" in message(
         done.document, "source: people"
     )
+
+
+def test_document_has_the_fields_that_are_documented(run: Run) -> None:
+    """docs/cli.md promises these to programs, and every name of a step."""
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    section = page.partition("\n## `reverse-etl doctor`\n")[2].partition("\n## ")[0]
+
+    document = run("doctor", "--json").document
+
+    assert list(document) == ["passed", "steps"]
+    fields = {f"steps[].{name}" for step in document["steps"] for name in step}
+    assert {name for name in fields | set(document) if f"| `{name}` |" not in section} == set()
+    plain = [step for step in outcomes(document) if not step.startswith(("defs/", "source: "))]
+    assert [step for step in plain if f"`{step}`" not in section] == []
 
 
 def test_doctor_leaves_nothing_in_the_store(run: Run, shop: Shop) -> None:
@@ -97,6 +127,35 @@ def test_what_is_wrong_fails_its_step(
     assert said in message(done.document, step)
 
 
+def test_settings_that_cannot_be_read_skip_the_rest(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be examined is said to be skipped, and why; nobody takes it for passed."""
+    monkeypatch.setenv("REVERSE_ETL_THREADS", "many")
+
+    document = run("doctor", "--json").document
+
+    for step in ("definitions", "masking key", "source", "store", "redis", "dagster instance"):
+        assert outcomes(document)[step] == "skipped"
+        assert message(document, step) == "needs what did not pass: settings"
+
+
+def test_alerts_are_held_against_each_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels are named by host alone, and nothing is sent; half a channel fails."""
+    monkeypatch.setenv("REVERSE_ETL_ALERT_SLACK_URL", "https://hooks.example.com/services/Canary")
+    monkeypatch.setenv("REVERSE_ETL_RUN_LOG_TABLE", "operations.runs")
+
+    whole = run("doctor", "--json")
+    monkeypatch.setenv("REVERSE_ETL_ALERT_SMTP_URL", "smtps://me:Canary@mail.example.com:465")
+    half = run("doctor", "--json")
+
+    assert message(whole.document, "alerts").startswith("Slack; nothing was sent")
+    assert outcomes(whole.document)["run log"] == "passed"
+    assert outcomes(half.document)["alerts"] == "failed"
+    assert "REVERSE_ETL_ALERT_EMAIL_FROM" in message(half.document, "alerts")
+    assert "Canary" not in whole.out + half.out
+
+
 def test_broken_sync_does_not_hide_the_others(run: Run, shop: Shop) -> None:
     """One folder that cannot be loaded fails alone; the syncs beside it are examined."""
     shop.declare("broken", text="type: reverse_etl.components.Sync\nattributes: {name: broken}\n")
@@ -127,7 +186,7 @@ def test_plain_output_ends_with_a_count(run: Run, monkeypatch: pytest.MonkeyPatc
 
     done = run("doctor")
 
-    assert done.out.splitlines()[-1] == "12 passed, 1 skipped"
+    assert done.out.splitlines()[-1] == "14 passed, 8 skipped"
     assert all(len(line) <= 60 or "/" in line for line in done.out.splitlines())
 
 
@@ -142,6 +201,44 @@ def test_step_waits_for_what_it_needs() -> None:
     assert [finding.outcome for finding in checkup.findings] == ["failed", "skipped", "passed"]
     assert checkup.findings[1].message == "needs what did not pass: first"
     assert checkup.has_failed
+
+
+def test_step_that_hangs_is_left_behind() -> None:
+    """What does not answer fails its step when its time is over, and the next step is run."""
+    released = threading.Event()
+    checkup = Checkup(most_seconds=0.05)
+
+    checkup.run("first", lambda: str(released.wait()))
+    checkup.run("second", lambda: "fine")
+    released.set()
+
+    assert [finding.outcome for finding in checkup.findings] == ["failed", "passed"]
+    assert "did not end within 0.05 s" in checkup.findings[0].message
+
+
+def test_clock_that_is_off_is_found(redis_url: str) -> None:
+    """Redis tells its time with INFO; a minute is too much, in both directions."""
+    settings = Settings(redis_url=Secret(redis_url))
+
+    def examine(**off: float) -> str:
+        moment = dt.datetime.now(dt.UTC) + dt.timedelta(**off)
+        return examine_clock(Runtime(settings=settings, now=lambda: moment))
+
+    assert "apart" in examine()
+    with pytest.raises(ConfigError, match=r"s ahead of that of Redis.*NTP"):
+        examine(minutes=2)
+    with pytest.raises(ConfigError, match="s behind that of Redis"):
+        examine(minutes=-2)
+
+
+def test_date_of_an_answer_is_read() -> None:
+    """An HTTP date becomes a moment; an answer without one skips the step."""
+    assert parse_date_header("Sat, 21 Nov 2026 20:46:29 GMT") == dt.datetime(
+        2026, 11, 21, 20, 46, 29, tzinfo=dt.UTC
+    )
+    for text in (None, "yesterday"):
+        with pytest.raises(SkippedError, match="no Date header"):
+            parse_date_header(text)
 
 
 def test_bug_in_a_step_shows_no_text() -> None:

@@ -190,3 +190,24 @@ def test_sync_of_bigquery_is_examined_in_any_profile(
     assert found["bigquery jobs"] == "passed"
     assert found["source: people"] == found["source: secrets"] == "passed"
     assert "budget: secrets" not in found
+
+
+@pytest.mark.parametrize(
+    ("table", "outcome", "said"),
+    [
+        ("staging.runs", "passed", "the first row makes table 'staging.runs'"),
+        ("shop.users", "passed", "table 'shop.users' is there"),
+        ("nowhere.runs", "failed", "there is no such dataset"),
+        ("runs", "failed", "for BigQuery it is `dataset.table`"),
+    ],
+)
+def test_run_log_is_looked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, table: str, outcome: str, said: str
+) -> None:
+    """Whether its table is there, or could be made; nothing is made for that."""
+    monkeypatch.setenv("REVERSE_ETL_RUN_LOG_TABLE", table)
+
+    document = run("doctor", "--json").document
+
+    assert outcomes(document)["run log"] == outcome
+    assert said in message(document, "run log")

@@ -55,6 +55,8 @@ def test_document_holds_the_same(run: Run) -> None:
         *(f"defs/{name}" for name in SYNCS),
         "redis",
         "redis permissions",
+        "redis latency",
+        "redis clock",
     ]
     assert document["acl"].keys() == set(Role)
     assert (

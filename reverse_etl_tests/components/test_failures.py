@@ -1,7 +1,14 @@
 """What Dagster makes of an error: retried or not, and what it says."""
 
+import contextlib
+import os
+import signal
+import time
+
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._utils.interrupts import raise_interrupts_as
 
 from reverse_etl.components.failures import translate_errors
 from reverse_etl.errors import (
@@ -87,8 +94,62 @@ def test_foreign_error_shows_class_and_places_only() -> None:
     assert failure.__suppress_context__
 
 
-@pytest.mark.parametrize("signal", [KeyboardInterrupt(), SystemExit(1)])
-def test_interrupts_are_left_alone(signal: BaseException) -> None:
-    """A run that is being stopped is stopped, not failed."""
-    with pytest.raises(type(signal)):
-        fail_with(signal)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DagsterExecutionInterruptedError()])
+def test_interrupted_step_is_cancelled(error: BaseException) -> None:
+    """A run that is being stopped is stopped: not failed, and, by its class, not retried."""
+    with pytest.raises(DagsterExecutionInterruptedError) as caught:
+        fail_with(error)
+
+    assert isinstance(caught.value, dg.DagsterError)
+    assert caught.value.__suppress_context__
+
+
+def test_exit_is_left_alone() -> None:
+    """Who ends the process ends it."""
+    with pytest.raises(SystemExit):
+        fail_with(SystemExit(1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_counts_whatever_an_engine_makes_of_it(number: signal.Signals) -> None:
+    """DuckDB turns it into an error of its own: it is a cancelled run all the same."""
+
+    def run_engine() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(30)  # the signal ends it
+        except BaseException:  # noqa: BLE001 - as engines do
+            raise RuntimeError("Query interrupted") from None
+
+    with (
+        pytest.raises(DagsterExecutionInterruptedError),
+        raise_interrupts_as(DagsterExecutionInterruptedError),
+        translate_errors(sync="shop_users", partition=None, step="masked"),
+    ):
+        run_engine()
+
+
+def test_signal_that_an_engine_swallowed_ends_the_step() -> None:
+    """The next step does not begin because this one had nothing left to interrupt."""
+
+    def run_engine() -> None:
+        with contextlib.suppress(DagsterExecutionInterruptedError):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)  # the signal ends it
+
+    with (
+        pytest.raises(DagsterExecutionInterruptedError),
+        raise_interrupts_as(DagsterExecutionInterruptedError),
+        translate_errors(sync="shop_users", partition=None, step="masked"),
+    ):
+        run_engine()
+
+
+def test_signals_are_given_back() -> None:
+    """What the process did about signals before, it does again."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    with pytest.raises(TransientError):
+        fail_with(TransientError("Redis is away."))
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

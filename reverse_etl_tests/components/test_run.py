@@ -55,10 +55,13 @@ def test_one_run_materialises_the_three_assets(
     assert read_verdicts(result) == {
         "extract.columns_match_policy": True,
         "extract.snapshot_is_the_latest": True,
-        "masked.rows_within_bounds": True,
-        "masked.nothing_lost_on_landing": True,
+        "masked.rows_reconciled": True,
+        "masked.volume_within_bounds": True,
+        "masked.schema_unchanged": True,
+        "masked.no_leak_found": True,
         "masked.keys_unique": True,
-        "cache.cache_equals_landing": True,
+        "cache.rows_reconciled": True,
+        "cache.cache_equals_store": True,
         "cache.live_version_is_this_day": True,
     }
 
@@ -241,7 +244,7 @@ def test_older_day_is_landed_and_superseded(
     assert "dagster/row_count" not in shown
     assert not verdicts["live_version_is_this_day"].passed
     assert verdicts["live_version_is_this_day"].severity == dg.AssetCheckSeverity.WARN
-    assert verdicts["cache_equals_landing"].passed
+    assert verdicts["cache_equals_store"].passed
 
 
 def test_same_day_again_goes_live_again(

@@ -3,6 +3,8 @@
 import datetime as dt
 import zoneinfo
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -10,16 +12,22 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from reverse_etl.components.factory import build_definitions
 from reverse_etl_tests.components.harness import build_spec, complete
+from reverse_etl_tests.components.yaml_syncs import SYNC, load_syncs, write_sync
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
-def build_schedule(at: str) -> dg.ScheduleDefinition:
+def build_schedule(
+    at: str = "05:30", *, environment: str | None = None, **schedule: Any
+) -> dg.ScheduleDefinition:
     """The schedule of a sync in Berlin."""
     spec = build_spec(
-        partitions={"start": "2024-01-01", "timezone": "Europe/Berlin"}, schedule={"at": at}
+        partitions={"start": "2024-01-01", "timezone": "Europe/Berlin"},
+        schedule={"at": at, **schedule},
     )
-    return complete(build_definitions(spec)).resolve_schedule_def("shop_users_daily_schedule")
+    name = f"shop_users_{schedule.get('job', 'daily')}_schedule"
+    definitions = complete(build_definitions(spec, environment=environment))
+    return definitions.resolve_schedule_def(name)
 
 
 def list_ticks(
@@ -32,11 +40,17 @@ def list_ticks(
     return [moment.astimezone(BERLIN) for moment in islice(moments, count)]
 
 
-def evaluate(schedule: dg.ScheduleDefinition, tick: dt.datetime) -> tuple[str | None, str | None]:
-    """The one run that a tick asks for: its key and its partition."""
+def request(schedule: dg.ScheduleDefinition, tick: dt.datetime) -> dg.RunRequest:
+    """The one run that a tick asks for."""
     with dg.build_schedule_context(scheduled_execution_time=tick) as context:
-        (request,) = schedule.evaluate_tick(context).run_requests or []
-    return request.run_key, request.partition_key
+        (asked,) = schedule.evaluate_tick(context).run_requests or []
+    return asked
+
+
+def evaluate(schedule: dg.ScheduleDefinition, tick: dt.datetime) -> tuple[str | None, str | None]:
+    """Its key and its partition."""
+    asked = request(schedule, tick)
+    return asked.run_key, asked.partition_key
 
 
 def test_schedule_runs_in_the_syncs_timezone() -> None:
@@ -50,6 +64,60 @@ def test_schedule_runs_in_the_syncs_timezone() -> None:
 def test_schedule_is_off_at_first() -> None:
     """Loading definitions starts nothing."""
     assert build_schedule("05:30").default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("environment", "status"),
+    [("prod", "RUNNING"), ("prod-eu", "RUNNING"), ("dev", "STOPPED"), (None, "STOPPED")],
+)
+def test_schedule_is_on_where_it_names_the_deployment(environment: str | None, status: str) -> None:
+    """From the start, without anybody who switches it on; and nowhere else."""
+    schedule = build_schedule(environment=environment, environments=["prod", "prod-eu"])
+
+    assert schedule.default_status.value == status
+
+
+@pytest.mark.parametrize("name", ["prod", "dev"])
+def test_loading_reads_the_deployments_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """REVERSE_ETL_ENVIRONMENT, when definitions are loaded from YAML."""
+    monkeypatch.setenv("REVERSE_ETL_ENVIRONMENT", name)
+    text = SYNC.format(name="people") + '  schedule: {at: "05:30", environments: [prod]}\n'
+    write_sync(tmp_path / "people", text)
+
+    schedule = load_syncs(tmp_path).resolve_schedule_def("people_daily_schedule")
+
+    assert schedule.default_status.value == ("RUNNING" if name == "prod" else "STOPPED")
+
+
+def test_run_carries_what_limits_and_priorities_go_by() -> None:
+    """The sync's name, and a priority by its day: a later day goes before an earlier one."""
+    schedule = build_schedule()
+
+    tags = request(schedule, dt.datetime(2024, 6, 2, 5, 30, tzinfo=BERLIN)).tags
+    later = request(schedule, dt.datetime(2024, 6, 3, 5, 30, tzinfo=BERLIN)).tags
+
+    assert tags["reverse_etl/sync"] == "shop_users"
+    assert 0 < int(tags["dagster/priority"]) < int(later["dagster/priority"])
+
+
+def test_landing_alone_can_be_scheduled() -> None:
+    """Where another deployment loads Redis: extract and masked, and no cache; nowhere else is that job."""
+    schedule = build_schedule(job="land")
+    spec = build_spec(schedule={"at": "05:30", "job": "land"})
+    definitions = complete(build_definitions(spec))
+
+    assert schedule.job_name == "shop_users_land"
+    land = definitions.resolve_job_def("shop_users_land")
+    daily = definitions.resolve_job_def("shop_users_daily")
+    assert {key.path[-1] for key in land.asset_layer.executable_asset_keys} == {
+        "extract",
+        "masked",
+    }
+    assert len(daily.asset_layer.executable_asset_keys) == 3
+    usual = build_definitions(build_spec(schedule={"at": "05:30"}))
+    assert [job.name for job in usual.jobs or []] == ["shop_users_daily"]
 
 
 def test_sync_without_a_time_has_no_schedule() -> None:

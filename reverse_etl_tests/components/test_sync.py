@@ -32,6 +32,7 @@ def test_two_files_make_a_sync(tmp_path: Path) -> None:
         "shop_users/extract",
         "shop_users/masked",
         "shop_users/cache",
+        "shop_users/reader",
     }
     assert definitions.resolve_job_def("shop_users_daily")
 

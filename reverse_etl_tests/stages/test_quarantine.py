@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reverse_etl import pipeline
-from reverse_etl.checks.masked import judge_landing
+from reverse_etl.checks.reconciling import judge_landed_rows
 from reverse_etl.cli.receipts import _describe_faults
 from reverse_etl.components.metadata import describe_masked
 from reverse_etl.engine import open_engine
@@ -140,7 +140,7 @@ def test_row_that_cannot_be_masked_is_set_aside(tmp_path: Path, file_format: str
         )
     )
     assert [item.name for item in manifest.quarantine] == ["quarantine/00000.jsonl.gz"]
-    assert judge_landing(manifest, store=runtime.store).passed
+    assert judge_landed_rows(manifest, store=runtime.store).passed
 
 
 def test_value_alone_becomes_null(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_version_that_lost_its_quarantine_is_landed_again(tmp_path: Path) -> Non
     anew = pipeline.mask_and_land(spec, partition, runtime, run_id="run-3")
 
     assert again.outcome is Landed.UNCHANGED
-    assert not judge_landing(manifest, store=runtime.store).passed
+    assert not judge_landed_rows(manifest, store=runtime.store).passed
     assert anew.outcome is Landed.COMMITTED
     assert anew.manifest.quarantined == 1
 

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from reverse_etl.cli.doctor import declared, machine, outside, redis
+from reverse_etl.cli.doctor import declared, machine, operations, outside, redis
 from reverse_etl.cli.doctor.auth import SESSION, examine_auth, uses_aws
 from reverse_etl.cli.doctor.bigquery import JOBS, examine_bigquery, uses_bigquery
 from reverse_etl.cli.doctor.checkup import Checkup, Finding
+from reverse_etl.cli.doctor.deployment import Deployment, examine_deployment
 from reverse_etl.cli.doctor.prescription import Prescription
 from reverse_etl.cli.workspace import find_defs_folder
 from reverse_etl.runtime import Runtime
@@ -21,6 +22,19 @@ from reverse_etl.settings import Settings
 from reverse_etl.spec import SyncSpec
 
 _MAX_WIDTH = 120
+_SETTINGS = "settings"
+#: What is left out where the settings cannot be read; said, so that nobody takes it for passed.
+_NEED_SETTINGS = (
+    "definitions",
+    "masking key",
+    "scratch",
+    "source",
+    "store",
+    redis.STEP,
+    "alerts",
+    "run log",
+    "dagster instance",
+)
 
 Rules = dict[str, dict[str, str]]
 
@@ -52,22 +66,31 @@ def examine(defs: Path) -> Checkup:
     checkup.run("python", machine.examine_python)
     checkup.run("packages", machine.examine_packages)
     loaded: list[Runtime] = []
-    checkup.run("settings", partial(_load_settings, loaded))
+    checkup.run(_SETTINGS, partial(_load_settings, loaded))
+    specs = _examine_folders(checkup, defs)
+    for runtime in loaded:
+        with contextlib.closing(runtime):
+            _examine_runtime(checkup, specs, runtime, defs=defs)
+    if not loaded:
+        for step in _NEED_SETTINGS:
+            checkup.run(step, str, needs=[_SETTINGS])
+    return checkup
+
+
+def _examine_folders(checkup: Checkup, defs: Path) -> dict[str, SyncSpec]:
+    """A step for each folder that declares something; the syncs that could be loaded."""
     specs: dict[str, SyncSpec] = {}
     for folder in declared.find_sync_folders(defs):
         step = f"defs/{folder.relative_to(defs)}"
         checkup.run(step, partial(declared.examine_folder, folder, specs))
-    for runtime in loaded:
-        with contextlib.closing(runtime):
-            _examine_runtime(checkup, specs, runtime)
-    return checkup
+    return specs
 
 
 def examine_auth_alone() -> tuple[Checkup, Prescription | None]:
     """The settings and the steps about AWS; None where the settings cannot be read."""
     checkup, prescription = Checkup(), None
     loaded: list[Runtime] = []
-    checkup.run("settings", partial(_load_settings, loaded))
+    checkup.run(_SETTINGS, partial(_load_settings, loaded))
     for runtime in loaded:
         with contextlib.closing(runtime):
             prescription = examine_auth(checkup, runtime)
@@ -78,11 +101,8 @@ def examine_redis_alone(defs: Path) -> tuple[Checkup, Rules]:
     """The settings, the syncs and the steps about Redis; and what each role may do there."""
     checkup = Checkup()
     loaded: list[Runtime] = []
-    checkup.run("settings", partial(_load_settings, loaded))
-    specs: dict[str, SyncSpec] = {}
-    for folder in declared.find_sync_folders(defs):
-        step = f"defs/{folder.relative_to(defs)}"
-        checkup.run(step, partial(declared.examine_folder, folder, specs))
+    checkup.run(_SETTINGS, partial(_load_settings, loaded))
+    specs = _examine_folders(checkup, defs)
     for runtime in loaded:
         with contextlib.closing(runtime):
             _examine_redis(checkup, specs, runtime)
@@ -93,6 +113,8 @@ def _examine_redis(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runtim
     checkup.run(redis.STEP, partial(redis.examine_redis, runtime))
     rights = partial(redis.examine_rights, runtime, specs)
     checkup.run("redis permissions", rights, needs=[redis.STEP])
+    checkup.run("redis latency", partial(redis.examine_latency, runtime), needs=[redis.STEP])
+    checkup.run("redis clock", partial(redis.examine_clock, runtime), needs=[redis.STEP])
 
 
 def _build_document(
@@ -113,8 +135,12 @@ def _load_settings(loaded: list[Runtime]) -> str:
     return f"profile {settings.profile}"
 
 
-def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runtime) -> None:
+def _examine_runtime(
+    checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runtime, *, defs: Path
+) -> None:
     settings = runtime.settings
+    deployment = Deployment(settings, specs)
+    checkup.run("definitions", partial(deployment.examine_definitions, defs))
     checkup.run("masking key", partial(declared.examine_masking_key, specs, runtime))
     checkup.run("scratch", partial(machine.examine_scratch, settings))
     examine_bigquery(checkup, specs, runtime)
@@ -127,6 +153,9 @@ def _examine_runtime(checkup: Checkup, specs: dict[str, SyncSpec], runtime: Runt
     checkup.run("store", partial(outside.examine_store, runtime), needs=needs)
     checkup.run("embedded redis", partial(machine.examine_embedded_redis, settings))
     _examine_redis(checkup, specs, runtime)
+    checkup.run("alerts", partial(operations.examine_alerts, settings))
+    checkup.run("run log", partial(operations.examine_run_log, runtime))
+    examine_deployment(checkup, deployment)
 
 
 def render_findings(findings: list[Finding], *, width: int) -> str:

@@ -36,6 +36,7 @@ _LIST = "s3 list"
 
 #: What is looked at on the object that was put.
 _PROBES: tuple[tuple[str, Callable[[S3Probe], str]], ...] = (
+    ("s3 clock", S3Probe.compare_clocks),
     (_GET, S3Probe.get),
     ("s3 conditional put", S3Probe.put_conditionally),
     ("s3 checksum", S3Probe.put_corrupted),

@@ -1,17 +1,26 @@
 """Steps about Redis: that it answers, keeps what it is given, and lets us do what loading takes."""
 
+import datetime as dt
+import statistics
+import time
 from collections.abc import Collection, Mapping
 
 from reverse_etl.cache.acl import Role, build_grant
 from reverse_etl.cache.memory import Info, ask_infos, check_eviction, read_node
 from reverse_etl.cache.permissions import examine_permissions
 from reverse_etl.cli.doctor.checkup import SkippedError
+from reverse_etl.cli.doctor.clock import describe_skew
 from reverse_etl.cli.quantities import format_bytes
 from reverse_etl.errors import ConfigError
 from reverse_etl.runtime import Runtime
 
 STEP = "redis"
 _TIMEOUT_SECONDS = 3.0
+_PINGS = 20
+_PINGING_SECONDS = 2.0
+# Beyond this the two are hardly in one region; an application's reader gives up after 100 ms.
+_FAR_MILLISECONDS = 10.0
+_MICROSECONDS = 1_000_000
 _USERS = {
     Role.WRITER: "reverse_etl_writer",
     Role.READER: "reverse_etl_reader",
@@ -65,6 +74,50 @@ def _describe_room(info: Info) -> str:
     used = f"{format_bytes(int(info['used_memory']))} used"
     bound = ", no limit" if node.most_bytes is None else f" of {format_bytes(node.most_bytes)}"
     return f"{used}{bound}, maxmemory-policy {node.policy}"
+
+
+def examine_latency(runtime: Runtime) -> str:
+    """How long an answer takes from here; that is said, and fails nothing."""
+    taken: list[float] = []
+    with (
+        runtime.open_redis(timeout_seconds=_TIMEOUT_SECONDS) as target,
+        target.commands() as client,
+    ):
+        client.ping()  # connects
+        ends_at = time.monotonic() + _PINGING_SECONDS
+        while len(taken) < _PINGS and time.monotonic() < ends_at:
+            started = time.perf_counter()
+            client.ping()
+            taken.append((time.perf_counter() - started) * 1000)
+    median = statistics.median(taken)
+    far = (
+        ": far for the application, if it is where this machine is"
+        if median > _FAR_MILLISECONDS
+        else ""
+    )
+    return f"PING takes {median:.2f} ms, {max(taken):.2f} ms at most of {len(taken)}{far}"
+
+
+def examine_clock(runtime: Runtime) -> str:
+    """Whether this machine's clock is near Redis'."""
+    with runtime.open_redis(timeout_seconds=_TIMEOUT_SECONDS) as target:
+        infos = ask_infos(target)
+    here = runtime.now()
+    told = {
+        address: int(info["server_time_usec"])
+        for address, info in infos.items()
+        if info is not None and "server_time_usec" in info
+    }
+    if not told:
+        raise SkippedError("the server does not tell its time, or this user may not ask INFO")
+    return "; ".join(
+        describe_skew(
+            here=here,
+            there=dt.datetime.fromtimestamp(micros / _MICROSECONDS, tz=dt.UTC),
+            whose=f"Redis at {address}",
+        )
+        for address, micros in told.items()
+    )
 
 
 def examine_rights(runtime: Runtime, syncs: Collection[str]) -> str:

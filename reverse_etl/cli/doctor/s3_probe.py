@@ -6,6 +6,7 @@ are what is looked for.
 
 import base64
 import contextlib
+import datetime as dt
 import hashlib
 import re
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from reverse_etl.cli.doctor.clock import describe_skew, parse_date_header
 from reverse_etl.errors import ConfigError, ConflictError, NotFoundError, TerminalError
 from reverse_etl.model import AwsCredentials
 
@@ -41,6 +43,8 @@ class S3Probe:
         self._names: set[str] = set()
         self._etag = ""
         self._upload_id: str | None = None
+        self._put_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._date: str | None = None
         #: The key that S3 said it encrypted with: the bucket's own, where none is configured.
         self.kms_key_arn: str | None = None
         #: Whether S3 denied an object that is not there, as it does one that may not be read.
@@ -59,6 +63,8 @@ class S3Probe:
     def put(self) -> str:
         """Whether an object can be written, and what S3 encrypts it with."""
         answer = self._put(self._name, b"1")
+        self._put_at = dt.datetime.now(dt.UTC)
+        self._date = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
         self._etag = answer["ETag"]
         algorithm = answer.get("ServerSideEncryption")
         if algorithm is None:
@@ -66,6 +72,11 @@ class S3Probe:
         self.kms_key_arn = answer.get("SSEKMSKeyId")
         through = " through a bucket key" if answer.get("BucketKeyEnabled") else ""
         return f"'{self._name}' was written, encrypted with {algorithm}{through}"
+
+    def compare_clocks(self) -> str:
+        """Whether this machine's clock is near the one by which S3 dated its answer."""
+        there = parse_date_header(self._date)
+        return describe_skew(here=self._put_at, there=there, whose=self._place.service_url)
 
     def get(self) -> str:
         """Whether the same bytes come back."""

@@ -40,7 +40,7 @@ def parse_query(sql: str) -> exp.Query:
     tokens = read_tokens(sql)
     _check_tokens(tokens)
     try:
-        statements = _LiteralBigQuery().parse(sql)
+        statements = _LiteralBigQuery().parser().parse(tokens, sql)
     except ParseError as error:
         raise _map_parse_error(error, tokens) from None
     except RecursionError:

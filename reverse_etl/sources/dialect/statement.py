@@ -1,6 +1,8 @@
 """A query as tokens: that it is one query, and which parameters it names. Holds for every source."""
 
+import functools
 import re
+from collections.abc import Sequence
 
 from sqlglot import Token, TokenType
 from sqlglot.dialects.bigquery import BigQuery
@@ -90,12 +92,14 @@ def read_tokens(sql: str) -> list[Token]:
     """The query's tokens, comments left out; `ConfigError` when a string or comment never ends."""
     tokens = _tokenize(sql)
     _check_comments(sql, tokens)
-    return tokens
+    return list(tokens)
 
 
-def _tokenize(sql: str) -> list[Token]:
+# Several checks in a row look at the same query, and half of reading one is cutting it into tokens.
+@functools.lru_cache(maxsize=8)
+def _tokenize(sql: str) -> tuple[Token, ...]:
     try:
-        return BigQuery().tokenize(sql)
+        return tuple(BigQuery().tokenize(sql))
     except TokenError as error:
         # The message quotes the query; its cause names the line.
         place = re.search(r"from (\d+):", str(error.__cause__))
@@ -106,7 +110,7 @@ def _tokenize(sql: str) -> list[Token]:
         ) from None
 
 
-def _check_comments(sql: str, tokens: list[Token]) -> None:
+def _check_comments(sql: str, tokens: Sequence[Token]) -> None:
     """Refuse what sqlglot leaves out as a comment and BigQuery would not: a nested /* */, a Jinja {# #}.
 
     A second statement could hide there.
@@ -125,7 +129,7 @@ def _check_comments(sql: str, tokens: list[Token]) -> None:
         )
 
 
-def _text(tokens: list[Token], index: int) -> str:
+def _text(tokens: Sequence[Token], index: int) -> str:
     return tokens[index].text.upper() if index < len(tokens) else ""
 
 

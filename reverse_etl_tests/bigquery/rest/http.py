@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -97,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
             method=self.command,
             path=unquote(parts.path),
             query=dict(parse_qsl(parts.query)),
-            body=json.loads(content) if content else None,
+            body=_parse_body(self.headers.get("Content-Type") or "", content),
         )
         try:
             status, answer = self._answer(request)
@@ -148,6 +149,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def _parse_body(content_type: str, content: bytes) -> Any:
+    """JSON, or of an upload `{"resource": JSON, "content": text}`."""
+    if not content:
+        return None
+    if not content_type.startswith("multipart/related"):
+        return json.loads(content)
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    message: Any = message_from_bytes(head + content)
+    resource, uploaded = (part.get_payload(decode=True) for part in message.get_payload())
+    return {"resource": json.loads(resource), "content": uploaded.decode()}
+
+
 def _begin(fault: RestFault | None) -> RestAction:
     """Hold the request back as the fault says; raise its error, or say what else it does."""
     if fault is None:
@@ -162,7 +175,8 @@ def _begin(fault: RestFault | None) -> RestAction:
 def _find_job_id(request: Request, path: Any) -> str | None:
     if "job" in path:
         return str(path["job"])
-    if request.name != "jobs.insert" or not isinstance(request.body, dict):
+    if request.name not in ("jobs.insert", "jobs.upload") or not isinstance(request.body, dict):
         return None
-    found = (request.body.get("jobReference") or {}).get("jobId")
+    resource = request.body.get("resource", request.body)
+    found = (resource.get("jobReference") or {}).get("jobId")
     return str(found) if found else None

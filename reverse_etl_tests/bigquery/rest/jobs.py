@@ -6,7 +6,7 @@ from typing import Any
 
 from reverse_etl_tests.bigquery.backend import Backend
 from reverse_etl_tests.bigquery.clock import to_millis
-from reverse_etl_tests.bigquery.errors import not_found
+from reverse_etl_tests.bigquery.errors import ApiError, not_found
 from reverse_etl_tests.bigquery.jobs import Job
 from reverse_etl_tests.bigquery.rest.paging import cut_page
 from reverse_etl_tests.bigquery.rest.rows import encode_page
@@ -23,6 +23,14 @@ def insert(backend: Backend, path: _Strings, query: _Strings, body: Any) -> dict
     del query
     backend.catalog.check_project(path["project"])
     return backend.jobs.insert(body).as_resource()
+
+
+def upload(backend: Backend, path: _Strings, query: _Strings, body: Any) -> dict[str, Any]:
+    """Begin a load job whose content comes with it, in one request."""
+    backend.catalog.check_project(path["project"])
+    if query.get("uploadType") != "multipart":
+        raise ApiError("notImplemented", "The server of the tests takes multipart uploads alone")
+    return backend.jobs.insert(body["resource"], content=body["content"]).as_resource()
 
 
 def get(backend: Backend, path: _Strings, query: _Strings, body: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _JOB = f"{_PROJECT}/jobs/(?P<job>[^/]+)"
 _ROUTES: tuple[Route, ...] = (
     ("GET", f"{_PROJECT}/serviceAccount", "projects.getServiceAccount", jobs.get_service_account),
     ("POST", f"{_PROJECT}/jobs", "jobs.insert", jobs.insert),
+    ("POST", f"/upload{_PROJECT}/jobs", "jobs.upload", jobs.upload),
     ("GET", f"{_PROJECT}/jobs", "jobs.list", jobs.list_all),
     ("GET", _JOB, "jobs.get", jobs.get),
     ("POST", f"{_JOB}/cancel", "jobs.cancel", jobs.cancel),

@@ -25,19 +25,21 @@ def insert(backend: Backend, path: _Strings, query: _Strings, body: Any) -> dict
     dataset = backend.catalog.get_dataset(path["dataset"], project=path["project"])
     backend.faults.permissions.check("bigquery.tables.create", dataset.full_name)
     name = body["tableReference"]["tableId"]
-    existing = backend.catalog.find_table(dataset.name, name)
-    if existing is not None:
-        raise already_exists("Table", existing.full_name)
     fields = body.get("schema", {}).get("fields", [])
     view = body.get("view")
-    table = backend.catalog.put_table(
-        dataset.name,
-        name,
-        backend.engine.keep_arrow(parse_fields(fields).empty_table()),
-        kind="VIEW" if view else "TABLE",
-        policy_tags=collect_policy_tags(fields),
-        view_query=view["query"] if view else None,
-    )
+    with backend.catalog.lock:  # of two that make the same table, one is told so
+        existing = backend.catalog.find_table(dataset.name, name)
+        if existing is not None:
+            raise already_exists("Table", existing.full_name)
+        table = backend.catalog.put_table(
+            dataset.name,
+            name,
+            backend.engine.keep_arrow(parse_fields(fields).empty_table()),
+            kind="VIEW" if view else "TABLE",
+            policy_tags=collect_policy_tags(fields),
+            view_query=view["query"] if view else None,
+        )
+    table.time_partitioning = body.get("timePartitioning")
     _change(table, body)
     return describe_table(table)
 
@@ -107,6 +109,8 @@ def describe_table(table: Table) -> dict[str, Any]:
         rows = table.rows
         described["numRows"] = str(rows.count)
         described["numBytes"] = str(sum(rows.column_bytes(name) for name in rows.schema.names))
+    if table.time_partitioning is not None:
+        described["timePartitioning"] = dict(table.time_partitioning)
     if table.description is not None:
         described["description"] = table.description
     if table.view_query is not None:

@@ -1,18 +1,13 @@
 """The job `rollback`: a person sends readers back from the UI, as the command line does it."""
 
-import contextlib
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from reverse_etl.components.assets import asset_key
-from reverse_etl.components.failures import translate_errors
-from reverse_etl.components.reporting import log_progress
-from reverse_etl.model import Step
-from reverse_etl.quiet import switch_off_core_dumps
+from reverse_etl.jobs.launchpad import choose_sync
+from reverse_etl.jobs.working import STEP_TAG, URGENT, observe, open_work
 from reverse_etl.resources import RuntimeResource
 from reverse_etl.spec import SyncSpec
 
@@ -20,7 +15,7 @@ if TYPE_CHECKING:
     from reverse_etl.stages.rolling_back import RollbackReceipt
 
 JOB = "rollback"
-STEP_TAG = "reverse_etl/step"
+OP = "roll_back"
 
 _DESCRIPTION = """\
 Sends readers of one sync back to an earlier version, in both stores: at once if it lies verified in
@@ -39,10 +34,10 @@ def build_rollback_job(specs: Iterable[SyncSpec]) -> dg.JobDefinition:
 
     # No pool: whoever rolls back does not wait for runs that load.
     @dg.op(
-        name="roll_back",
+        name=OP,
         description=_DESCRIPTION,
         # The choice of syncs is known here and nowhere else, so it cannot be a class of its own.
-        config_schema=_build_config(sorted(by_name)),
+        config_schema=_build_config(by_name.values()),
         tags={STEP_TAG: JOB},
     )
     def roll_back(context: dg.OpExecutionContext, runtime: RuntimeResource) -> None:
@@ -59,7 +54,7 @@ def build_rollback_job(specs: Iterable[SyncSpec]) -> dg.JobDefinition:
         name=JOB,
         description=_DESCRIPTION,
         # A second run without `to` would go back a second time: only a person starts one.
-        run_tags={"dagster/max_retries": "0"},
+        run_tags={"dagster/max_retries": "0", **URGENT},
         tags={STEP_TAG: JOB},
     )
     def rollback() -> None:
@@ -68,18 +63,10 @@ def build_rollback_job(specs: Iterable[SyncSpec]) -> dg.JobDefinition:
     return rollback
 
 
-def _name_type(names: list[str]) -> str:
-    """Another name for other syncs: Dagster keeps a type by its name, for the whole process."""
-    return f"Sync_{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
-
-
-def _build_config(names: list[str]) -> dict[str, dg.Field]:
+def _build_config(specs: Iterable[SyncSpec]) -> dict[str, dg.Field]:
     """Names and a choice; never a secret, an address or a value."""
     return {
-        "sync": dg.Field(
-            dg.Enum(_name_type(names), [dg.EnumValue(name) for name in names]),
-            description="The sync whose readers are sent back.",
-        ),
+        "sync": dg.Field(choose_sync(specs), description="The sync whose readers are sent back."),
         "to": dg.Field(
             dg.Noneable(str),
             default_value=None,
@@ -114,24 +101,24 @@ def _roll_back(
 ) -> "RollbackReceipt":
     from reverse_etl import pipeline  # noqa: PLC0415 - heavy
 
-    switch_off_core_dumps()
-    with (
-        translate_errors(sync=wish.spec.name, partition=None, step=JOB),
-        log_progress(context.log) as report,
-        contextlib.closing(runtime.open(run_id=context.run_id)) as opened,
-    ):
+    with open_work(wish.spec, JOB, context=context, runtime=runtime) as work:
         return pipeline.rollback(
-            wish.spec, opened, to=wish.to, again=wish.again, block=wish.block, report=report
+            wish.spec,
+            work.runtime,
+            to=wish.to,
+            again=wish.again,
+            block=wish.block,
+            report=work.report,
         )
 
 
 def _observe(wish: _Wish, receipt: "RollbackReceipt") -> dg.AssetObservation:
     """What `<sync>/cache` shows from now on: which version is live, and which is blocked."""
     left, head = receipt.left, receipt.head
-    return dg.AssetObservation(
-        asset_key=asset_key(wish.spec, Step.CACHE),
+    return observe(
+        wish.spec,
+        f"Readers were sent from version '{left.version}' to '{head.version}'.",
         partition=head.partition,
-        description=f"Readers were sent from version '{left.version}' to '{head.version}'.",
         metadata={
             "outcome": receipt.outcome.value,
             "live_version": head.version,

@@ -1,66 +1,27 @@
 """The job `rollback` through Dagster itself: what it asks for, does, shows and refuses."""
 
-import dataclasses
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import pytest
-import redis
 
-from reverse_etl.components.rollback import JOB, build_rollback_job
+from reverse_etl.jobs.rollback import JOB, OP, build_rollback_job
 from reverse_etl.landing.documents import find_head
-from reverse_etl.landing.store import MemoryStore
 from reverse_etl.model import Step
 from reverse_etl.runtime import Runtime
-from reverse_etl_tests.components.conftest import MakeRuntime
 from reverse_etl_tests.components.harness import (
-    DAY,
     DAY_BEFORE,
-    build_spec,
     give,
     read_failure,
     read_log,
     run_job,
 )
-
-SPEC = build_spec()
+from reverse_etl_tests.jobs.conftest import SPEC
+from reverse_etl_tests.jobs.reading import read_observation
 
 RollBack = Callable[..., dg.ExecuteInProcessResult]
-
-
-@dataclasses.dataclass(frozen=True)
-class Seed:
-    """What two published days left in both stores: made once, put back for each test."""
-
-    objects: dict[str, bytes]
-    cached: dict[bytes, Any]
-
-
-@pytest.fixture(scope="module")
-def seeds() -> list[Seed]:
-    """The seed, once there is one."""
-    return []
-
-
-@pytest.fixture
-def runtime(
-    make_runtime: MakeRuntime, instance: dg.DagsterInstance, redis_url: str, seeds: list[Seed]
-) -> Runtime:
-    """Two days are published."""
-    store = MemoryStore()
-    made = make_runtime(store=store)
-    with redis.Redis.from_url(redis_url) as client:
-        if not seeds:
-            for day in (DAY_BEFORE, DAY):
-                assert run_job(SPEC, made, instance=instance, day=day).success
-            cached: dict[bytes, Any] = {key: client.dump(key) for key in client.scan_iter()}
-            seeds.append(Seed(objects=dict(store._objects), cached=cached))
-            return made
-        store._objects |= seeds[0].objects
-        for key, value in seeds[0].cached.items():
-            client.restore(key, 0, value)
-    return made
 
 
 @pytest.fixture
@@ -72,17 +33,12 @@ def roll_back(runtime: Runtime, instance: dg.DagsterInstance) -> RollBack:
             jobs=[build_rollback_job([SPEC])], resources={"runtime": give(runtime)}
         )
         return definitions.resolve_job_def(JOB).execute_in_process(
-            run_config={"ops": {"roll_back": {"config": {"sync": SPEC.name, **config}}}},
+            run_config={"ops": {OP: {"config": {"sync": SPEC.name, **config}}}},
             instance=instance,
             raise_on_error=False,
         )
 
     return execute
-
-
-def read_observation(result: dg.ExecuteInProcessResult) -> dg.AssetObservation:
-    (event,) = [event for event in result.all_events if event.is_asset_observation]
-    return event.asset_observation_data.asset_observation
 
 
 def test_job_rolls_back_and_shows_which_version_is_live(
@@ -164,5 +120,15 @@ def test_job_refuses_what_is_not_there(
 
 def test_job_knows_its_syncs(roll_back: RollBack) -> None:
     """The launchpad offers the syncs there are, and takes no other."""
-    with pytest.raises(dg.DagsterInvalidConfigError, match="not in enum type Sync"):
+    with pytest.raises(
+        dg.DagsterInvalidConfigError, match="config:sync not in enum type shop_users got nobody"
+    ):
         roll_back(sync="nobody")
+
+
+def test_rolling_back_goes_before_everything_that_waits() -> None:
+    """In the queue it has the largest priority, and nothing starts it a second time."""
+    tags = build_rollback_job([SPEC]).run_tags
+
+    assert int(tags["dagster/priority"]) > dt.date.max.toordinal()
+    assert tags["dagster/max_retries"] == "0"

@@ -1,0 +1,1 @@
+"""The jobs beside each sync's own, through Dagster itself."""

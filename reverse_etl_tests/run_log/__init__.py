@@ -1,0 +1,1 @@
+"""Tests of the run log: its rows, and the tables of both sources that they go to."""
