@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import bigquery, http, masking, paced, reader, redis, s3
+from benchmarks import bigquery, definitions, http, masking, paced, reader, redis, s3
 from benchmarks.sample import build_benchmark_warehouse
 
 _USUAL_USERS = 50_000
@@ -26,7 +26,18 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "sync", "bigquery", "s3", "masking", "reader", "paced", "redis", "http"),
+        choices=(
+            "all",
+            "sync",
+            "bigquery",
+            "s3",
+            "masking",
+            "reader",
+            "paced",
+            "redis",
+            "http",
+            "definitions",
+        ),
         default="all",
         help="what to run",
     )
@@ -77,6 +88,9 @@ def _run_parts(folder: Path, arguments: argparse.Namespace, console: Console) ->
     if arguments.part in ("all", "http"):
         asking = http.FULL if arguments.part == "http" else http.SHORT
         result["http"] = http.run(folder, asking, console)
+    if arguments.part in ("all", "definitions"):
+        loading_defs = definitions.FULL if arguments.part == "definitions" else definitions.SHORT
+        result["definitions"] = definitions.run(folder, loading_defs, console)
     return result
 
 
@@ -144,6 +158,8 @@ def _print(console: Console, result: dict[str, Any]) -> None:
         redis.print_result(console, result["redis"])
     if "http" in result:
         http.print_result(console, result["http"])
+    if "definitions" in result:
+        definitions.print_result(console, result["definitions"])
     if "masking" in result:
         masking.print_result(console, result["masking"])
     if "reader" in result:

@@ -169,6 +169,8 @@ def test_deployed_instances_differ_only_where_they_say() -> None:
             assert found["run_monitoring"].pop("max_resume_run_attempts") == 0
         if path == COMPOSE:
             found["concurrency"] = expected["concurrency"]
+            assert found["run_monitoring"].pop("max_runtime_seconds") == 3600
+            found["run_monitoring"] |= {"max_runtime_seconds": 14400}
         assert found == {key: expected[key] for key in expected if key != "compute_logs"}, name
 
 

@@ -15,7 +15,7 @@ from reverse_etl.spec import SyncSpec
 if TYPE_CHECKING:
     from reverse_etl.stages.freshness import Freshness
 
-NAME = "newest_day_is_live"
+NAME = "newest_due_day_is_live"
 
 _DESCRIPTION = """\
 Readers are on the newest day whose deadline has passed (schedule.at, schedule.deadline), or on a later one.

@@ -163,7 +163,8 @@ def _asset(
         key=key,
         deps=deps,
         group_name=spec.name,
-        description=f"{spec.config.description}\n\n{sentence}".strip(),
+        # Its own sentence first: lists of assets show no more.
+        description=f"{sentence}\n\n{spec.config.description}".strip(),
         kinds=kinds,
         owners=list(spec.config.owners),
         tags={SYNC_TAG: spec.name},

@@ -44,7 +44,7 @@ def _build_loader(usual: type[yaml.SafeLoader]) -> Any:
 
         def check_data(self) -> bool:
             with self._failing_as_usual():
-                return bool(super().check_data())
+                return bool(super().check_data())  # type: ignore[no-untyped-call]
 
         def get_data(self) -> Any:
             with self._failing_as_usual():

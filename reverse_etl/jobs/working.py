@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from reverse_etl.components.assets import asset_key
-from reverse_etl.components.failures import translate_errors
+from reverse_etl.components.failures import hold_back_run_retries, translate_errors
 from reverse_etl.components.reporting import log_progress
+from reverse_etl.components.running import show_warnings
 from reverse_etl.errors import TransientError
 from reverse_etl.jobs.launchpad import ALL
 from reverse_etl.model import Step
@@ -51,7 +52,9 @@ def open_work(
     """Inside, errors are turned into what Dagster should do about them; afterwards all is closed."""
     switch_off_core_dumps()
     with (
+        hold_back_run_retries(context),
         translate_errors(sync=spec.name, partition=None, step=step),
+        show_warnings(context.log),
         log_progress(context.log) as report,
         contextlib.closing(runtime.open(run_id=context.run_id)) as opened,
     ):

@@ -19,7 +19,7 @@ NAME = "freshness"
 
 _DESCRIPTION = """\
 Whether readers are on the day they should be on, of every sync that has a schedule: the checks
-`newest_day_is_live`, and nothing else.
+`newest_due_day_is_live`, and nothing else.
 """
 _SENSOR_DESCRIPTION = """\
 Has freshness checked: of all syncs once an hour, and of each as soon as its deadline has passed. On from the

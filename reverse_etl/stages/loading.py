@@ -1,5 +1,6 @@
 """A version's records on their way into Redis: what publishing, rolling back and rebuilding share."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -77,10 +78,12 @@ class Loader:
         `ConfigError` or `TerminalError` before anything is written where Redis would not keep it whole.
         """
         runtime = self._runtime
+        began = time.monotonic()
         refuse_eviction(runtime)
         self._make_room(manifest, bulk)
         self.memory = check_room(manifest, runtime, bulk.engine)
         announce_version(runtime.store, runtime.redis, manifest, now=runtime.now())
+        room_seconds = time.monotonic() - began
         with (
             self._staying_named(manifest),
             open_scratch(self._runtime.settings.scratch_dir) as scratch,
@@ -91,7 +94,11 @@ class Loader:
             verified = verify_spooled(spool, groups=read, manifest=manifest, bulk=bulk)
         self.bytes += loaded.bytes
         self.rows_loaded, self.rows_verified = loaded.rows, verified.rows
-        for stage, seconds in (("load", loaded.seconds), ("verify", verified.seconds)):
+        for stage, seconds in (
+            ("room", room_seconds),
+            ("load", loaded.seconds),
+            ("verify", verified.seconds),
+        ):
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     @contextmanager

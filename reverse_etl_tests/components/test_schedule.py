@@ -17,17 +17,23 @@ from reverse_etl_tests.components.yaml_syncs import SYNC, load_syncs, write_sync
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
-def build_schedule(
+def build_location(
     at: str = "05:30", *, environment: str | None = None, **schedule: Any
-) -> dg.ScheduleDefinition:
-    """The schedule of a sync in Berlin."""
+) -> dg.Definitions:
+    """A code location with a sync in Berlin."""
     spec = build_spec(
         partitions={"start": "2024-01-01", "timezone": "Europe/Berlin"},
         schedule={"at": at, **schedule},
     )
-    name = f"shop_users_{schedule.get('job', 'daily')}_schedule"
-    definitions = complete(build_definitions(spec, environment=environment))
-    return definitions.resolve_schedule_def(name)
+    return complete(build_definitions(spec, environment=environment))
+
+
+def build_schedule(
+    at: str = "05:30", *, environment: str | None = None, **schedule: Any
+) -> dg.ScheduleDefinition:
+    """Its schedule."""
+    location = build_location(at, environment=environment, **schedule)
+    return location.resolve_schedule_def(f"shop_users_{schedule.get('job', 'daily')}_schedule")
 
 
 def list_ticks(
@@ -40,16 +46,19 @@ def list_ticks(
     return [moment.astimezone(BERLIN) for moment in islice(moments, count)]
 
 
-def request(schedule: dg.ScheduleDefinition, tick: dt.datetime) -> dg.RunRequest:
+def request(location: dg.Definitions, tick: dt.datetime) -> dg.RunRequest:
     """The one run that a tick asks for."""
-    with dg.build_schedule_context(scheduled_execution_time=tick) as context:
+    schedule = location.resolve_schedule_def("shop_users_daily_schedule")
+    with dg.build_schedule_context(
+        scheduled_execution_time=tick, repository_def=location.get_repository_def()
+    ) as context:
         (asked,) = schedule.evaluate_tick(context).run_requests or []
     return asked
 
 
-def evaluate(schedule: dg.ScheduleDefinition, tick: dt.datetime) -> tuple[str | None, str | None]:
+def evaluate(location: dg.Definitions, tick: dt.datetime) -> tuple[str | None, str | None]:
     """Its key and its partition."""
-    asked = request(schedule, tick)
+    asked = request(location, tick)
     return asked.run_key, asked.partition_key
 
 
@@ -93,10 +102,10 @@ def test_loading_reads_the_deployments_name(
 
 def test_run_carries_what_limits_and_priorities_go_by() -> None:
     """The sync's name, and a priority by its day: a later day goes before an earlier one."""
-    schedule = build_schedule()
+    location = build_location()
 
-    tags = request(schedule, dt.datetime(2024, 6, 2, 5, 30, tzinfo=BERLIN)).tags
-    later = request(schedule, dt.datetime(2024, 6, 3, 5, 30, tzinfo=BERLIN)).tags
+    tags = request(location, dt.datetime(2024, 6, 2, 5, 30, tzinfo=BERLIN)).tags
+    later = request(location, dt.datetime(2024, 6, 3, 5, 30, tzinfo=BERLIN)).tags
 
     assert tags["reverse_etl/sync"] == "shop_users"
     assert 0 < int(tags["dagster/priority"]) < int(later["dagster/priority"])
@@ -131,17 +140,18 @@ def test_sync_without_a_time_has_no_schedule() -> None:
 )
 def test_every_day_runs_once_around_clock_changes(at: str, first: dt.datetime) -> None:
     """The days on which clocks change (31 March, 27 October) are carried once, like any other."""
-    schedule = build_schedule(at)
+    location = build_location(at)
 
+    schedule = location.resolve_schedule_def("shop_users_daily_schedule")
     ticks = list_ticks(schedule, first, 5)
 
     days = [first.date() + dt.timedelta(days=number) for number in range(-1, 4)]
-    assert [evaluate(schedule, tick)[1] for tick in ticks] == [day.isoformat() for day in days]
+    assert [evaluate(location, tick)[1] for tick in ticks] == [day.isoformat() for day in days]
 
 
 def test_same_day_is_asked_for_once() -> None:
     """Ticks of one day share a run key: Dagster starts one run for it."""
-    schedule = build_schedule("05:30")
+    location = build_location("05:30")
     tick = dt.datetime(2024, 6, 2, 5, 30, tzinfo=BERLIN)
 
-    assert evaluate(schedule, tick) == evaluate(schedule, tick) == ("2024-06-01", "2024-06-01")
+    assert evaluate(location, tick) == evaluate(location, tick) == ("2024-06-01", "2024-06-01")

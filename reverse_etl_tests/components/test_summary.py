@@ -93,7 +93,7 @@ def test_summary_stands_on_the_page(
 ) -> None:
     """Dagster hides longer Markdown behind a link: no day is too large for it."""
     stages = dict(zip(("mask", "land", "prove"), spans, strict=True))
-    cached = dict(zip(("load", "verify", "publish"), spans, strict=True))
+    cached = dict(zip(("room", "load", "verify", "publish"), (0.1, *spans), strict=True))
     manifest = build_manifest(build_object(rows, size=size), quarantined=quarantined)
     masked = build_masked(
         manifest, earlier=BEFORE, stage_seconds=stages, seconds=sum(spans) * 1.5 + 1

@@ -134,7 +134,9 @@ class Daemons:
         schedule = location.defs.resolve_schedule_def(f"{sync}_daily_schedule")
         midnight = dg.DailyPartitionsDefinition("2024-01-01").time_window_for_partition_key(day).end
         tick = midnight.replace(hour=5, minute=30)
-        with dg.build_schedule_context(scheduled_execution_time=tick) as context:
+        with dg.build_schedule_context(
+            scheduled_execution_time=tick, repository_def=location.defs.get_repository_def()
+        ) as context:
             (request,) = schedule.evaluate_tick(context).run_requests or []
         assert request.partition_key == day
         workspace = self.workspace.create_request_context()

@@ -12,7 +12,7 @@ from reverse_etl.errors import ConfigError
 from reverse_etl.landing.s3.options import S3Options
 from reverse_etl.landing.s3.store import S3Store
 from reverse_etl.model import AwsCredentials
-from reverse_etl_tests.contracts.store import StoreContract
+from reverse_etl_tests.contracts.store import StoreContract, count_up
 from reverse_etl_tests.landing.s3.scenes import PREFIX, in_an_hour, open_store
 from reverse_etl_tests.s3.server import S3Server
 
@@ -81,6 +81,15 @@ class TestOnMoto(StoreContract):
         assert store.get_range("empty", start=0, length=4) == b""
         with pytest.raises(ConfigError, match="does not speak S3"):
             store.get_tail("empty", length=4)
+
+    def test_no_increment_is_lost(self, store: S3Store) -> None:
+        """Moto looks at the etag first and writes then, so writers of two threads may both succeed."""
+        store.put("counter", b"0")
+
+        for _ in range(3):
+            count_up(store, "counter", 10)
+
+        assert store.get("counter") == b"30"
 
     @pytest.fixture
     def store(self, moto: Any) -> Iterator[S3Store]:
