@@ -50,9 +50,17 @@ def build_runtime(folder: Path, *, redis_url: str | None = None, **more: Any) ->
 
 
 def read_spec(folder: Path) -> SyncSpec:
-    """The benchmark's sync."""
+    """The benchmark's sync with one token less: its records are as long as others' test records.
+
+    A token is 79 characters, and the benchmark's sync has two, which makes 387 bytes of 308.
+    """
     (folder / "query.sql").write_text(BENCH_QUERY, encoding="utf-8")
-    return build_spec(SyncConfig.model_validate(BENCH_ATTRIBUTES), folder=folder)
+    columns = [
+        {"name": column["name"], "rule": "redact"} if column["name"] == "phone" else column
+        for column in BENCH_ATTRIBUTES["columns"]
+    ]
+    attributes = {**BENCH_ATTRIBUTES, "columns": columns}
+    return build_spec(SyncConfig.model_validate(attributes), folder=folder)
 
 
 def land(folder: Path, warehouse: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The assets of one sync. Between them go references that each computes from (sync, partition)."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -159,7 +160,7 @@ def _asset(
 ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
     """The decorator of one step's asset, with what the three have in common."""
     key = asset_key(spec, step)
-    return dg.asset(
+    decorate = dg.asset(
         key=key,
         deps=deps,
         group_name=spec.name,
@@ -177,3 +178,10 @@ def _asset(
         # Each day is a version of its own: its own snapshot, rows and verdicts.
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
     )
+
+    def build(compute: Callable[..., dg.MaterializeResult]) -> dg.AssetsDefinition:
+        # Dagster looks at it some twenty times an asset, and finds it out anew each time.
+        vars(compute)["__signature__"] = inspect.signature(compute)
+        return decorate(compute)
+
+    return build
