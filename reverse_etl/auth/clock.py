@@ -1,20 +1,14 @@
 """Two clocks: the one on the wall, which may be wrong or be put right, and one that only runs on."""
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Boot time goes on while the machine sleeps, which Linux' monotonic clock does not.
-_RUNNING_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+from reverse_etl.uptime import read_uptime
 
 
 def _read_wall() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-def _read_uptime() -> float:
-    return time.clock_gettime(_RUNNING_CLOCK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +19,7 @@ class Clock:
     """
 
     now: Callable[[], dt.datetime] = _read_wall
-    uptime: Callable[[], float] = _read_uptime
+    uptime: Callable[[], float] = read_uptime
 
 
 SYSTEM_CLOCK = Clock()

@@ -14,6 +14,9 @@ from reverse_etl_tests.dagster_processes.deployment import Deployment
 from reverse_etl_tests.dagster_processes.graphql import FINAL_BACKFILL, AskError, Run
 from reverse_etl_tests.dagster_processes.service import wait_for
 
+# Longer than the daemon takes to notice: an outage is a length of time.
+_OUTAGE_SECONDS = 5.0
+
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 STEPS = ("extract", "masked", "cache")
@@ -210,7 +213,7 @@ def test_storage_goes_away_and_comes_back(deployment: Deployment, hold: Hold) ->
     wait_until_caching(deployment, run_id)
     deployment.take_storage_away()
     release(deployment, "busy")
-    time.sleep(5)
+    time.sleep(_OUTAGE_SECONDS)
     deployment.bring_storage_back()
 
     wait_until_done(deployment, "busy")

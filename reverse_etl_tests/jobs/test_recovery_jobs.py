@@ -79,7 +79,7 @@ class TestVerify:
 
         failed = read_failure(result)
         assert unwrap(read_observation(result))["records_missing"] == 1
-        assert "1 differences in version" in failed.text
+        assert "1 difference in version" in failed.text
         assert "job `rebuild`" in failed.text
         assert "u-00007" not in read_log(result, instance)
 
