@@ -97,7 +97,8 @@ def _describe(spec: SyncSpec, receipt: "VerifyReceipt") -> str:
     if not found:
         return f"Version '{manifest.version}' is whole: nothing differs."
     return (
-        f"[sync '{spec.name}', step 'verify'] {found} difference{'s' if found != 1 else ''} in version '{manifest.version}': "
+        f"[sync '{spec.name}', step 'verify'] {found} difference{'s' if found != 1 else ''} in "
+        f"version '{manifest.version}': "
         f"{receipt.objects_missing} objects missing, {receipt.objects_altered} altered, "
         f"{0 if receipt.records is None else receipt.records.found} records not as landed, heads "
         f"{receipt.heads.value}. Where the objects are whole, the job `rebuild` loads the version again; "
