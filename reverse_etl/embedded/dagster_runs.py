@@ -105,7 +105,7 @@ def _read_event(entry: dg.EventLogEntry) -> Progress | None:
     event = entry.dagster_event
     if event is None:
         return _parse_message(entry.user_message, step=entry.step_key)
-    if event.event_type is dg.DagsterEventType.STEP_START:
+    if event.event_type is dg.DagsterEventType.STEP_START and _carries_rows(event.step_key):
         return Progress(stage=_name(event.step_key), rows=0, bytes=0, seconds=0.0)
     if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
         shown = _unwrap(event.materialization.metadata)
@@ -133,6 +133,11 @@ def _parse_message(message: str, *, step: str | None) -> Progress | None:
         bytes=int(fields["bytes"]),
         seconds=float(fields["seconds"]),
     )
+
+
+def _carries_rows(step_key: str | None) -> bool:
+    """Whether it is an asset's step; a check that runs as a step of its own moves nothing."""
+    return _name(step_key).rpartition("/")[2] in set(Step)
 
 
 def _name(step_key: str | None) -> str:

@@ -43,3 +43,25 @@ def test_progress_in_a_log_is_heard(rows_total: int | None) -> None:
 def test_other_messages_are_let_pass(message: str) -> None:
     """A log line that is no progress is not taken for one."""
     assert listen(build_entry(message, step=None)) == []
+
+
+def build_start(step: str) -> dg.EventLogEntry:
+    event = dg.DagsterEvent(dg.DagsterEventType.STEP_START.value, "job", step_key=step)
+    return dg.EventLogEntry(
+        error_info=None,
+        level=20,
+        user_message="",
+        run_id="r",
+        timestamp=0.0,
+        step_key=step,
+        dagster_event=event,
+    )
+
+
+def test_checks_are_no_progress() -> None:
+    """A check that is a step of its own carries no rows, and is not shown as if it carried none."""
+    heard = listen(
+        build_start("user_stats__cache"), build_start("user_stats__cache_newest_due_day_is_live")
+    )
+
+    assert [progress.stage for progress in heard] == ["user_stats/cache"]
