@@ -20,10 +20,11 @@ from reverse_etl.errors import ConflictError, NotFoundError, TerminalError, Tran
 from reverse_etl.landing.store import (
     StoredObject,
     check_folder,
+    check_listing_span,
     check_name,
-    check_prefix,
     check_range,
     compute_etag,
+    is_within,
 )
 
 # Names of our own doing begin with a dot, so that no object can have one and no listing shows one.
@@ -124,15 +125,19 @@ class DirectoryStore:
         check_range(0, length)
         return self._read(name, lambda path: _read_range(path, None, length))
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+    def list_objects(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names."""
-        folder = check_prefix(prefix).rpartition("/")[0]
+        folder = check_listing_span(prefix, after, until).rpartition("/")[0]
         with _mapped(prefix):
             paths = ((path, path.relative_to(self._root).as_posix()) for path in self._walk(folder))
             found = [
                 StoredObject(name=name, bytes=size)
                 for path, name in paths
-                if name.startswith(prefix) and (size := _measure(path)) is not None
+                if name.startswith(prefix)
+                and is_within(name, after, until)
+                and (size := _measure(path)) is not None
             ]
         yield from sorted(found, key=lambda item: item.name)
 

@@ -4,9 +4,11 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 from reverse_etl.errors import ConflictError, IntegrityError, NotFoundError, TransientError
+from reverse_etl.landing.errands import Errands
 from reverse_etl.landing.layout import (
     current_name,
     head_name,
@@ -31,6 +33,8 @@ _ATTEMPTS = 20
 _LONGEST_PAUSE_SECONDS = 0.2
 
 Document = TypeVar("Document")
+#: What lay under a document's name when somebody looked: bytes and etag, or nothing.
+Look = Callable[[], tuple[bytes, str] | None]
 
 
 def find_snapshot(store: ObjectStore, sync: str, partition: str) -> Snapshot | None:
@@ -108,8 +112,13 @@ def record_snapshot(
     )
 
 
-def record_current(store: ObjectStore, sync: str, partition: str, current: Current) -> Current:
-    """Make a version the day's, unless one of a later snapshot is; return the one that is."""
+def record_current(
+    store: ObjectStore, sync: str, partition: str, current: Current, *, look: Look | None = None
+) -> Current:
+    """Make a version the day's, unless one of a later snapshot is; return the one that is.
+
+    `look` gives what was found at `current_name` a moment ago, for the first attempt.
+    """
     return _replace(
         store,
         current_name(sync, partition),
@@ -117,6 +126,7 @@ def record_current(store: ObjectStore, sync: str, partition: str, current: Curre
         encode=encode_current,
         value=current,
         is_newer=lambda found: current.snapshot_pinned_at >= found.snapshot_pinned_at,
+        look=look,
     )
 
 
@@ -128,9 +138,12 @@ def _replace(
     encode: Callable[[Document], bytes],
     value: Document,
     is_newer: Callable[[Document], bool],
+    look: Look | None = None,
 ) -> Document:
-    for _ in range(_ATTEMPTS):
-        found = find(store, name)
+    look_again = partial(find, store, name)
+    for attempt in range(_ATTEMPTS):
+        # However long ago the first look was: a write upon it fails when another's came between.
+        found = look() if look is not None and attempt == 0 else look_again()
         try:
             if found is None:
                 store.put_if_absent(name, encode(value))
@@ -160,13 +173,11 @@ def find_last_manifest(store: ObjectStore, sync: str, partition: str) -> Manifes
 
 def find_earlier_manifest(store: ObjectStore, sync: str, partition: str) -> Manifest | None:
     """The committed version of the nearest earlier day that has one which is not blocked."""
-    head = find_head(store, sync)
-    blocked = () if head is None else head.blocked
-    days = [
-        folder.removeprefix("dt=")
-        for folder in store.list_folders(f"{sync}/")
-        if folder.startswith("dt=")
-    ]
+    with Errands(store) as errands:
+        folders = errands.begin(lambda: store.list_folders(f"{sync}/"))
+        head = find_head(store, sync)
+        blocked = () if head is None else head.blocked
+        days = [it.removeprefix("dt=") for it in folders() if it.startswith("dt=")]
     for day in sorted((day for day in days if day < partition), reverse=True):
         current = find_current(store, sync, day)
         if current is None or current.version in blocked:

@@ -40,13 +40,14 @@ _ESCAPES = str.maketrans(
 _REFUSAL = "reverse_etl refuses to encode: "
 
 
-def record_expression(schema: pa.Schema) -> str:
-    """SQL for one record's line, without a newline: an object of the columns in their order.
+def record_expression(schema: pa.Schema, *, end: str = "") -> str:
+    """SQL for one record's line, an object of the columns in their order, and `end` behind it.
 
     The query fails at values that DuckDB has and BigQuery has not; see `find_refusal`.
     """
     return _object_expression(
-        [(it.name, _value_expression(it, quote_identifier(it.name), it.name)) for it in schema]
+        [(it.name, _value_expression(it, quote_identifier(it.name), it.name)) for it in schema],
+        end=end,
     )
 
 
@@ -219,14 +220,15 @@ def _struct_expression(field: pa.Field, value: str, path: str) -> str:
     return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {_object_expression(members)} END"
 
 
-def _object_expression(members: list[tuple[str, str]]) -> str:
+def _object_expression(members: list[tuple[str, str]], *, end: str = "") -> str:
     """An object of names and their values' SQL, what is constant between two values in one piece."""
     pieces = []
     before = "{"
     for name, expression in members:
         pieces += [quote_literal(f'{before}"{name.translate(_ESCAPES)}":'), expression]
         before = ","
-    pieces.append("'}'" if members else "'{}'")
+    # What comes behind goes into the last piece: a `concat` around this one would copy it all.
+    pieces.append(quote_literal(("}" if members else "{}") + end))
     return f"concat({', '.join(pieces)})"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reverse_etl.landing.spill import BUCKET, KEY, LINE
+from reverse_etl.landing.kept import BUCKET, KEY, LINE
 
 
 @dataclass(slots=True)

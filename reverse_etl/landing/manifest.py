@@ -8,15 +8,16 @@ import base64
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
+from operator import attrgetter
 from types import UnionType
 from typing import Any, get_args, get_origin
 
 from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.layout import is_version
-from reverse_etl.model import Current, Head, Manifest, Snapshot
+from reverse_etl.model import Current, Head, LandedObject, Manifest, Snapshot
 
 #: Grows when a reader of the old form would read the new one wrongly.
 FORMAT_VERSION = 1
@@ -30,6 +31,12 @@ _KINDS = (_MANIFEST_KIND, _TOMBSTONE_KIND, _SNAPSHOT_KIND, _CURRENT_KIND, _HEAD_
 
 # Members that came later, and what their absence says.
 _MANIFEST_GAPS: dict[str, Any] = {"key_token": None, "quarantined": 0, "quarantine": []}
+# One of a manifest's objects as text, with a place for the value of each member.
+_BREAK = "\n"
+_OBJECT_MEMBERS = tuple(item.name for item in fields(LandedObject))
+_OBJECT_FORM = "  {\n" + ",\n".join(f'   "{name}": %s' for name in _OBJECT_MEMBERS) + "\n  }"
+_read_members = attrgetter(*_OBJECT_MEMBERS)
+
 _HEAD_GAPS: dict[str, Any] = {"retiring": [], "policy_fingerprint": "", "key_token": None}
 
 
@@ -45,7 +52,7 @@ def parse_time(text: str) -> dt.datetime:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The bytes of `manifest.json`."""
-    return _encode(_MANIFEST_KIND, asdict(manifest))
+    return _encode_landing(asdict(replace(manifest, objects=(), quarantine=())), manifest)
 
 
 def decode_manifest(body: bytes) -> Manifest:
@@ -211,6 +218,31 @@ def _encode(kind: str, document: dict[str, Any]) -> bytes:
     whole = {"kind": kind, "format_version": FORMAT_VERSION, **document}
     text = json.dumps(whole, ensure_ascii=False, indent=1, default=_encode_value)
     return (text + "\n").encode()
+
+
+def _encode_landing(document: dict[str, Any], manifest: Manifest) -> bytes:
+    """A manifest whose lists of objects are still empty in `document`, as `_encode` would have it.
+
+    There may be tens of thousands of objects, and only what is not indented is encoded in C.
+    """
+    text = _encode(_MANIFEST_KIND, document)
+    for member in ("objects", "quarantine"):
+        # No text has a line break of its own: this is the member, and nothing within another.
+        empty = f'\n "{member}": []'.encode()
+        head, _, tail = text.partition(empty)
+        text = head + empty[:-2] + _encode_objects(getattr(manifest, member)) + tail
+    return text
+
+
+def _encode_objects(objects: Sequence[LandedObject]) -> bytes:
+    """A list of flat values, indented as a member of a document."""
+    if not objects:
+        return b"[]"
+    values = [value for item in objects for value in _read_members(item)]
+    # A value a line: none has a line break of its own.
+    lines = json.dumps(values, ensure_ascii=False, separators=(_BREAK, ""), default=_encode_value)
+    forms = ",\n".join([_OBJECT_FORM] * len(objects))
+    return f"[\n{forms % tuple(lines[1:-1].split(_BREAK))}\n ]".encode()
 
 
 def _encode_value(value: object) -> str:

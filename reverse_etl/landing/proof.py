@@ -7,12 +7,18 @@ show these objects and no others, each as it was left.
 """
 
 from collections.abc import Mapping
+from functools import partial
+from itertools import pairwise
 
 from reverse_etl.errors import IntegrityError
 from reverse_etl.landing.digest import LineSum
+from reverse_etl.landing.errands import Errands
 from reverse_etl.landing.layout import MANIFEST, version_prefix
-from reverse_etl.landing.store import ObjectStore
+from reverse_etl.landing.store import ObjectStore, StoredObject
 from reverse_etl.model import LandedObject, Manifest
+
+# What S3 lists in one answer; a listing of more is a chain of answers, one after the other.
+_PAGE = 1000
 
 
 def check_sum(found: LineSum, masked: LineSum, *, where: str) -> None:
@@ -88,6 +94,25 @@ def _list_version(store: ObjectStore, manifest: Manifest) -> dict[str, tuple[int
     prefix = version_prefix(manifest.sync, manifest.version)
     return {
         item.name.removeprefix(prefix): (item.bytes, item.etag)
-        for item in store.list_objects(prefix)
+        for item in _list_below(store, manifest, prefix)
         if not item.name.endswith(f"/{MANIFEST}")
     }
+
+
+def _list_below(store: ObjectStore, manifest: Manifest, prefix: str) -> list[StoredObject]:
+    """All that lies below a prefix, in order: pages of it at once, where calls are spent waiting.
+
+    The names that are known only say where to cut: the pages join, and nothing lies outside of them.
+    """
+    if store.concurrency == 1:
+        return list(store.list_objects(prefix))
+    names = sorted(prefix + item.name for item in _list_objects(manifest))
+    # The last name of a page that is as it should be: so its answer is the only one that is needed.
+    cuts = [None, *names[_PAGE - 1 : -1 : _PAGE], None]
+
+    def list_page(after: str | None, until: str | None) -> list[StoredObject]:
+        return list(store.list_objects(prefix, after=after, until=until))
+
+    with Errands(store) as errands:
+        pages = [errands.begin(partial(list_page, *ends)) for ends in pairwise(cuts)]
+        return [item for page in pages for item in page()]

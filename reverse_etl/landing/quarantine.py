@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,10 +17,10 @@ import pyarrow.compute as pc
 from reverse_etl.engine import guarded
 from reverse_etl.landing.formats import encode_object
 from reverse_etl.landing.grouping import Bucket
+from reverse_etl.landing.kept import LINE
 from reverse_etl.landing.layout import quarantine_file_name
 from reverse_etl.landing.plan import LandingPlan
-from reverse_etl.landing.sender import Sender, WrittenObject
-from reverse_etl.landing.spill import LINE
+from reverse_etl.landing.sender import NewObject, Sender
 from reverse_etl.model import LandedObject
 from reverse_etl.scratch_file import ScratchFile
 
@@ -70,25 +71,27 @@ class Quarantine:
         with self._lock:
             self._places.append(_Place(start, size, len(texts)))
 
-    def write(self, sender: Sender, plan: LandingPlan) -> list[WrittenObject]:
-        """Write all of them below the version's prefix; objects of about 8 MiB before compression."""
+    def write(self, sender: Sender, plan: LandingPlan) -> None:
+        """Have all of them written below the version's prefix; objects of about 8 MiB before compression."""
         plan = replace(plan, file_format="json", compression="gzip")
-        sent = []
         for index, places in enumerate(self._cut_objects()):
-            pieces = [self._read(place) for place in places]
-            rows = sum(place.rows for place in places)
-            body = encode_object(plan, [Bucket(0, rows, pieces)])
-            name = quarantine_file_name(index)
-            landed = LandedObject(
-                name=name,
-                first_bucket=0,
-                buckets=0,
-                rows=rows,
-                bytes=len(body),
-                sha256=hashlib.sha256(body).hexdigest(),
-            )
-            sent.append(sender.send(plan.prefix + name, body, landed))
-        return [future.result() for future in sent]
+            room = sum(place.size for place in places)
+            sender.send(partial(self._make_object, plan, index, places), room=room)
+
+    def _make_object(self, plan: LandingPlan, index: int, places: list[_Place]) -> NewObject:
+        pieces = [self._read(place) for place in places]
+        rows = sum(place.rows for place in places)
+        body = encode_object(plan, [Bucket(0, rows, pieces)])
+        name = quarantine_file_name(index)
+        landed = LandedObject(
+            name=name,
+            first_bucket=0,
+            buckets=0,
+            rows=rows,
+            bytes=len(body),
+            sha256=hashlib.sha256(body).hexdigest(),
+        )
+        return NewObject(name=plan.prefix + name, body=body, landed=landed)
 
     def _cut_objects(self) -> Iterator[list[_Place]]:
         group: list[_Place] = []

@@ -1,9 +1,9 @@
-"""Objects on their way to the store: many at once where a call is spent waiting, and looked at again."""
+"""Objects on their way: encoded and sent by the same threads, many at once, and looked at again."""
 
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +12,22 @@ from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter
 
-# Bodies that were handed over and are not written yet, all together; one larger than that goes alone.
-_IN_FLIGHT_BYTES = 32 << 20
+# What was handed over and is not written yet, all together, before compression; one that is larger
+# than that goes alone.
+_IN_FLIGHT_BYTES = 24 << 20
+# Who has waited for room goes on when an eighth of the line is free: to be woken by every object that
+# ends costs a tenth of what it takes to write one.
+_WOKEN_BY = 8
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewObject:
+    """An object as it is to be written, by its full name."""
+
+    name: str
+    body: bytes = field(repr=False)
+    landed: LandedObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,26 +38,40 @@ class WrittenObject:
     etag: str | None
 
 
-class Sender:
-    """Sends bodies, as many at once as the store can use, within a budget of bytes.
+#: Makes an object, in the thread that sends it.
+Make = Callable[[], NewObject]
 
-    `send` may be called from many threads; it waits while too much is under way. With `read_back`
-    an object is read again, byte by byte, as soon as it is written.
+
+class Sender:
+    """Makes and writes objects, as many at once as the store can use, within a budget of bytes.
+
+    At least `threads` at once, so that processors are busy where the store is not waited for. With
+    `read_back` an object is read again, byte by byte, as soon as it is written. Leaving the `with`
+    waits for all of them; then `written` has them, in the order in which they were handed over.
     """
 
     def __init__(
-        self, store: ObjectStore, *, read_back: bool, metadata: Mapping[str, str], meter: Meter
+        self,
+        store: ObjectStore,
+        *,
+        threads: int,
+        read_back: bool,
+        metadata: Mapping[str, str],
+        meter: Meter,
     ) -> None:
         self._store = store
         self._read_back = read_back
         self._metadata = metadata
         self._meter = meter
+        self._most_calls = max(threads, store.concurrency)
         self._changed = threading.Condition()
+        self._waiting = 0
         self._bytes = self._calls = 0
         self._error: BaseException | None = None
-        self._pool: ThreadPoolExecutor | None = None
-        if store.concurrency > 1:
-            self._pool = ThreadPoolExecutor(store.concurrency, thread_name_prefix="send")
+        self._sent = 0
+        self._written: dict[int, WrittenObject] = {}
+        self._queue: SimpleQueue[tuple[int, Make, int] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         return self
@@ -56,21 +84,30 @@ class Sender:
     ) -> None:
         if error is not None:
             self.stop()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        if error is None:
+            self.check()
 
-    def send(self, name: str, body: bytes, landed: LandedObject) -> Future[WrittenObject]:
-        """Write an object; raises what the first object that could not be written raised."""
-        if self._pool is None:
-            done: Future[WrittenObject] = Future()
-            done.set_result(self._write(name, body, landed))
-            return done
+    @property
+    def written(self) -> list[WrittenObject]:
+        """All that was handed over."""
+        return [self._written[index] for index in range(self._sent)]
+
+    def send(self, make: Make, *, room: int) -> None:
+        """Write what `make` makes, of about `room` bytes; raises what the first failure raised."""
         with self._changed:
-            self._changed.wait_for(lambda: self._error is not None or self._has_room(len(body)))
+            if not self._has_room(room):
+                self._wait_for_room(room)
             self._raise_error()
-            self._bytes += len(body)
+            self._bytes += room
             self._calls += 1
-        return self._pool.submit(self._write_and_release, name, body, landed)
+            index, self._sent = self._sent, self._sent + 1
+            if self._calls > len(self._threads):
+                self._begin_thread()
+        self._queue.put((index, make, room))
 
     def stop(self) -> None:
         """Begin nothing more, wake who waits for room, and have the calls under way end soon."""
@@ -86,37 +123,72 @@ class Sender:
         with self._changed:
             self._raise_error()
 
-    def _has_room(self, size: int) -> bool:
-        fits = self._bytes + size <= _IN_FLIGHT_BYTES and self._calls < self._store.concurrency
+    def _begin_thread(self) -> None:
+        name = f"send_{len(self._threads)}"
+        # A thread that is left waiting must not keep a process that ends.
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _wait_for_room(self, room: int) -> None:
+        self._waiting += 1
+        try:
+            # Now and then it looks by itself: an interrupt that comes just before a thread begins to
+            # wait does not end the wait.
+            while not self._changed.wait_for(lambda: self._may_go_on(room), _LOOK_SECONDS):
+                pass
+        finally:
+            self._waiting -= 1
+
+    def _has_room(self, room: int) -> bool:
+        fits = self._bytes + room <= _IN_FLIGHT_BYTES and self._calls < self._most_calls
         return fits or self._calls == 0
+
+    def _may_go_on(self, room: int) -> bool:
+        return self._error is not None or (self._is_roomy() and self._has_room(room))
+
+    def _is_roomy(self) -> bool:
+        return self._calls <= self._most_calls - self._most_calls // _WOKEN_BY
 
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
-    def _write_and_release(self, name: str, body: bytes, landed: LandedObject) -> WrittenObject:
-        error: BaseException | None = None
-        try:
-            self.check()  # what waited in line while another failed is not begun
-            return self._write(name, body, landed)
-        except BaseException as raised:
-            error = raised
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            index, make, room = item
+            error: BaseException | None = None
+            try:
+                self._write(index, make)
+            except BaseException as raised:  # noqa: BLE001 - raised again where objects are handed over
+                error = raised
+            # What made it holds the records it was made of.
+            del item, make
+            self._release(room, error)
+
+    def _release(self, room: int, error: BaseException | None) -> None:
+        is_first = False
+        with self._changed:
+            self._bytes -= room
+            self._calls -= 1
+            if error is not None:
+                is_first = self._error is None
+                self._error = self._error or error
+            if self._waiting and (error is not None or self._is_roomy()):
+                self._changed.notify_all()
+        if is_first:
             # The others are not tried again either: the run has failed.
             self._store.stop()
-            raise
-        finally:
-            with self._changed:
-                self._bytes -= len(body)
-                self._calls -= 1
-                self._error = self._error or error
-                self._changed.notify_all()
 
-    def _write(self, name: str, body: bytes, landed: LandedObject) -> WrittenObject:
-        etag = self._store.put(name, body, metadata=self._metadata)
+    def _write(self, index: int, make: Make) -> None:
+        if self._error is not None:
+            return  # what waited in line while another failed is not begun
+        made = make()
+        etag = self._store.put(made.name, made.body, metadata=self._metadata)
         if self._read_back:
-            self._compare(name, body)
-        self._meter.add(rows=landed.rows, bytes=len(body))
-        return WrittenObject(landed=landed, etag=etag)
+            self._compare(made.name, made.body)
+        self._meter.add(rows=made.landed.rows, bytes=len(made.body))
+        self._written[index] = WrittenObject(landed=made.landed, etag=etag)
 
     def _compare(self, name: str, body: bytes) -> None:
         try:

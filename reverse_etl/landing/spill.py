@@ -5,36 +5,37 @@ back and ordered. The order within a bucket is that of the key's bytes.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any, cast
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from reverse_etl.ahead import read_ahead
-from reverse_etl.engine import Engine, fetch_row, guarded, unslice
+from reverse_etl.engine import Engine, fetch_row, guarded
 from reverse_etl.landing.buckets import compute_buckets
 from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
 from reverse_etl.landing.encode import key_expression, record_expression
+from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept
+from reverse_etl.landing.kept_columns import KeptColumns
+from reverse_etl.landing.kept_lines import KeptLines
+from reverse_etl.landing.parts import Parts, cut_range
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
 from reverse_etl.scratch_file import ScratchFile
 from reverse_etl.sql import quote_identifier
 
-# No column can have these names: check_column_name forbids the dot.
-BUCKET = ".bucket"
-KEY = ".key"
-LINE = ".line"
 _BATCH_BYTES = 8 << 20
 # Enough to keep the writers busy while a part is being ordered.
 _BATCHES_AHEAD = 4
-# What a record is taken for until records have been seen, encoded.
-_ASSUMED_ROW_BYTES = 384
-_MOST_PARTS = 512
+# Parts are cut by the first batch's records; those to come may be as much longer.
+_ROOM_TO_GROW = 1.5
+# Of the engine's answer at once: what a processor's cache holds, and what the allocator hands out again
+# without fetching pages anew.
+_ANSWER_ROWS = 8_192
 _MOST_BATCH_ROWS = 32_768
 
 
@@ -57,15 +58,6 @@ class Added:
 Sort = Callable[[pa.Table], npt.NDArray[np.bool_] | None]
 
 
-@dataclass(slots=True)
-class _Part:
-    """Records of the buckets in `buckets`, and where their batches lie in the file."""
-
-    buckets: range
-    batches: deque[tuple[int, int]] = field(default_factory=deque)
-    bytes: int = 0
-
-
 class Spill:
     """The records of one version. `add` from many threads, each with its cursor; then read once.
 
@@ -79,19 +71,16 @@ class Spill:
         *,
         file: ScratchFile,
         part_bytes: int,
-        row_bytes: int = _ASSUMED_ROW_BYTES,
     ) -> None:
         self._engine = engine
         self._plan = plan
         self._file = file
         self._part_bytes = part_bytes
-        self._parts = _cut_parts(plan, bytes=part_bytes, row_bytes=row_bytes)
-        self._ends = np.array([part.buckets.stop for part in self._parts])
+        self._parts = Parts([])
+        self._kept: Kept | None = None
         self._key = key_expression(plan.schema.field(plan.key))
         self._is_json = plan.file_format == "json"
-        record = record_expression(plan.schema)
-        self._record = f"concat({record}, chr(10))" if self._is_json else record
-        self._schema: pa.Schema | None = None
+        self._record = record_expression(plan.schema, end="\n" if self._is_json else "")
         self._lock = threading.Lock()
 
     def add(
@@ -112,9 +101,10 @@ class Spill:
         selected = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in items.items())
         lines_aside = None
         with guarded("masking and encoding"), refused_by_value():
-            encoded = cursor.sql(
+            answer = cursor.sql(
                 f"SELECT {selected}{self._payload} FROM ({masked})", params=parameters
-            ).to_arrow_table()
+            ).to_arrow_reader(_ANSWER_ROWS)
+            encoded = pa.Table.from_batches(list(answer), schema=answer.schema)
             watched = encoded.select(list(watch or {}))
             encoded = encoded.drop_columns(watched.column_names)
             is_aside = None if sort is None else sort(watched)
@@ -158,51 +148,43 @@ class Spill:
 
     def _keep(self, encoded: pa.Table) -> None:
         """Put each record into the part of its bucket."""
-        buckets = compute_buckets(encoded.column(KEY), self._plan.buckets)
+        buckets = compute_buckets(encoded.column(KEY), self._plan.buckets).to_numpy()
         if not self._is_json:
             encoded = encoded.drop_columns([LINE])
-        records = encoded.add_column(0, BUCKET, buckets)
-        parts = np.searchsorted(self._ends, buckets.to_numpy(), side="right").astype(np.uint16)
-        if len(self._parts) > 1:
-            records = unslice(records).take(np.argsort(parts, kind="stable"))
-        self._schema = records.schema
-        ends = np.cumsum(np.bincount(parts, minlength=len(self._parts))).tolist()
-        for part, (start, end) in zip(self._parts, pairwise([0, *ends]), strict=True):
-            if end > start:
-                self._append(part, records.slice(start, end - start))
+        self._find_kept(encoded).add(encoded, buckets)
 
-    def _append(self, part: _Part, records: pa.Table) -> None:
-        for batch in records.combine_chunks().to_batches():
-            place = self._file.append([batch.serialize()])
-            with self._lock:
-                part.batches.append(place)
-                part.bytes += place[1]
+    def _find_kept(self, records: pa.Table) -> Kept:
+        """Where records are kept, in parts that are cut when the first ones come."""
+        with self._lock:
+            if self._kept is None:
+                row_bytes = _ROOM_TO_GROW * records.nbytes / records.num_rows
+                pieces = ceil(self._plan.rows * row_bytes / self._part_bytes)
+                self._parts = Parts.cut(self._plan.buckets, pieces=pieces)
+                self._kept = (
+                    KeptLines(self._file, self._parts)
+                    if self._is_json
+                    else KeptColumns(self._file, self._parts, records.schema)
+                )
+            return self._kept
 
     def _order(self, rows: int) -> Iterator[pa.Table]:
-        for part in self._parts:
-            for buckets in _cut_range(part.buckets, -(-part.bytes // self._part_bytes)):
-                records = self._read(part, buckets)
-                if records is None:
-                    continue
-                order = self._find_order(records)
-                for start in range(0, len(order), rows):
-                    yield records.take(order[start : start + rows])
-                del records, order  # before the next part comes
+        for records in self._read_parts():
+            order = self._find_order(records)
+            for start in range(0, len(order), rows):
+                yield records.take(order[start : start + rows])
+            del records, order  # before the next part comes
 
-    def _read(self, part: _Part, buckets: range) -> pa.Table | None:
-        """The part's records of these buckets, in one piece; None if there are none."""
-        tables = []
-        for start, size in part.batches:
-            schema = cast("pa.Schema", self._schema)  # there is a batch, so there was one to keep
-            batch = pa.ipc.read_record_batch(self._file.read(start, size), schema)
-            table = pa.Table.from_batches([batch])
-            if buckets != part.buckets:
-                found = table.column(BUCKET).to_numpy()
-                inside = (found >= buckets.start) & (found < buckets.stop)
-                table = table.filter(pa.array(inside))
-            if table.num_rows:
-                tables.append(table)
-        return pa.concat_tables(tables).combine_chunks() if tables else None
+    def _read_parts(self) -> Iterator[pa.Table]:
+        """One part after the other, those that grew too large in several passes."""
+        kept = self._kept
+        if kept is None:
+            return
+        for part, whole in enumerate(self._parts.ranges):
+            passes = cut_range(whole, ceil(kept.count_bytes(part) / self._part_bytes))
+            if len(passes) > 1:
+                yield from (_gather(kept.read_pieces(part), buckets) for buckets in passes)
+            elif (records := kept.read(part)) is not None:
+                yield records
 
     def _find_order(self, records: pa.Table) -> npt.NDArray[np.int64]:
         """Where each record of the order stands now: only buckets and keys are moved to find it."""
@@ -218,15 +200,11 @@ class Spill:
         return order
 
 
-def _cut_parts(plan: LandingPlan, *, bytes: int, row_bytes: int) -> list[_Part]:  # noqa: A002
-    """Parts of consecutive buckets, in order; every bucket is in one."""
-    wanted = -(-plan.rows * max(_ASSUMED_ROW_BYTES, row_bytes) // bytes)
-    pieces = max(1, min(wanted, _MOST_PARTS))
-    return [_Part(buckets) for buckets in _cut_range(range(plan.buckets), pieces)]
-
-
-def _cut_range(whole: range, pieces: int) -> list[range]:
-    """At most so many consecutive ranges that together are `whole`; none is empty."""
-    pieces = max(1, min(pieces, len(whole)))
-    edges = [whole.start + len(whole) * piece // pieces for piece in range(pieces + 1)]
-    return [range(first, end) for first, end in pairwise(edges)]
+def _gather(pieces: Iterator[pa.Table], buckets: range) -> pa.Table:
+    """The records of these buckets."""
+    tables = []
+    for piece in pieces:
+        found = piece.column(BUCKET).to_numpy()
+        inside = (found >= buckets.start) & (found < buckets.stop)
+        tables.append(piece.filter(pa.array(inside)))
+    return pa.concat_tables(tables).combine_chunks()

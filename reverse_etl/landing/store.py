@@ -6,6 +6,7 @@ etag identifies the bytes an object had when it was read or written; it is opaqu
 """
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from reverse_etl.errors import ConflictError, NotFoundError, TerminalError
 # What S3 takes as a key, and what a file system takes as one name.
 _NAME_BYTES = 1024
 _ELEMENT_BYTES = 255
+# Most names: of ASCII alone, where a character is a byte. The others are looked at element by element.
+_PLAIN_NAME = re.compile(
+    rf"[^/.\0][^/\0]{{0,{_ELEMENT_BYTES - 1}}}(?:/[^/.\0][^/\0]{{0,{_ELEMENT_BYTES - 1}}})*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +88,14 @@ class ObjectStore(Protocol):
         """The last `length` bytes of an object, or all of a shorter one; `NotFoundError` for none."""
         ...
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object whose name starts with `prefix`, in order of names."""
+    def list_objects(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> Iterator[StoredObject]:
+        """Every object whose name starts with `prefix`, in order of names.
+
+        With `after` only those that come behind that name, with `until` only those up to and with it:
+        names that an object could have, below `prefix` or not.
+        """
         ...
 
     def list_folders(self, prefix: str) -> list[str]:
@@ -128,6 +139,8 @@ def check_name(name: str) -> str:
     Elements are not empty, do not begin with a dot, hold no NUL and have up to 255 bytes of UTF-8;
     a name has up to 1024.
     """
+    if name.isascii() and len(name) <= _NAME_BYTES and _PLAIN_NAME.fullmatch(name):
+        return name
     elements = name.split("/")
     if any(not element or not _is_element(element) for element in elements) or (
         len(name.encode()) > _NAME_BYTES
@@ -147,6 +160,19 @@ def check_prefix(prefix: str) -> str:
     if not _is_element(rest) or prefix.startswith("/"):
         raise TerminalError(f"{prefix!a} is not the beginning of an object name.")
     return prefix
+
+
+def check_listing_span(prefix: str, after: str | None, until: str | None) -> str:
+    """Return `prefix` if a listing of it may have these ends, or raise `TerminalError`."""
+    for end in (after, until):
+        if end is not None:
+            check_name(end)
+    return check_prefix(prefix)
+
+
+def is_within(name: str, after: str | None, until: str | None) -> bool:
+    """Whether a name lies between the ends of a listing. Order of characters is order of UTF-8."""
+    return (after is None or name > after) and (until is None or name <= until)
 
 
 def check_folder(prefix: str) -> str:
@@ -251,11 +277,17 @@ class MemoryStore:
         check_range(0, length)
         return self.get(name)[-length:]
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+    def list_objects(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names."""
-        check_prefix(prefix)
+        check_listing_span(prefix, after, until)
         with self._lock:
-            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
+            found = sorted(
+                item
+                for item in self._objects.items()
+                if item[0].startswith(prefix) and is_within(item[0], after, until)
+            )
         for name, body in found:
             yield StoredObject(name=name, bytes=len(body), etag=compute_etag(body))
 

@@ -7,7 +7,7 @@ slow commit exactly one wins.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from reverse_etl.errors import ConflictError, NotFoundError
@@ -54,12 +54,27 @@ def sweep_attempts(
     store: ObjectStore, sync: str, *, older_than: dt.timedelta, now: dt.datetime
 ) -> int:
     """Bury the attempts that are old and not committed; return how many."""
-    swept = 0
-    for version in list(_list_attempts(store, sync)):
-        age = now - parse_id_time(split_version(version)[1])
-        if age >= older_than:
-            swept += _bury(store, sync, version, now=now)
-    return swept
+    return bury_attempts(
+        store, sync, list_old_attempts(store, sync, older_than=older_than, now=now), now=now
+    )
+
+
+def list_old_attempts(
+    store: ObjectStore, sync: str, *, older_than: dt.timedelta, now: dt.datetime
+) -> list[str]:
+    """The attempts that are so old and, as far as their names tell, were not committed."""
+    return [
+        version
+        for version in _list_attempts(store, sync)
+        if now - parse_id_time(split_version(version)[1]) >= older_than
+    ]
+
+
+def bury_attempts(
+    store: ObjectStore, sync: str, attempts: Iterable[str], *, now: dt.datetime
+) -> int:
+    """Bury these attempts, but finish what a run began to commit; return how many were buried."""
+    return sum(_bury(store, sync, version, now=now) for version in attempts)
 
 
 def sweep_replaced(

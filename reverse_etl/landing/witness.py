@@ -10,9 +10,9 @@ from reverse_etl.engine import Engine, fetch_row, guarded
 from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
 from reverse_etl.landing.encode import record_expression
 from reverse_etl.landing.formats import join_lines, text_of
+from reverse_etl.landing.kept import LINE
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
-from reverse_etl.landing.spill import LINE
 from reverse_etl.sql import quote_identifier
 
 _PASSING = "passing_lines"

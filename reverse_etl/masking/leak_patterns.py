@@ -12,7 +12,7 @@ _SHORTEST_BYTES = 6
 # Full-width forms as a Japanese keyboard makes them, and the dashes that stand between digits.
 WIDE = "０１２３４５６７８９＠＋－．：（）　‐‑–—−ー"  # noqa: RUF001 - that is what is looked for
 NARROW = "0123456789@+-.:() ------"
-HAS_WIDE = r"[０-９＠]"  # noqa: RUF001 - the same
+HAS_WIDE = r"[\x{FF10}-\x{FF19}\x{FF20}]"
 
 # The line end of a JSON string would else be a letter before a number.
 ESCAPE = r"\\[bfnrt]"

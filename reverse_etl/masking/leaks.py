@@ -166,6 +166,8 @@ class LeakInspector:
 
 def _count_finds(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """By kind, what is found in the column's texts that are not empty."""
+    if not any(_holds_text(chunk) for chunk in column.chunks):
+        return np.zeros((len(LeakKind), 3), np.int64)
     suspects = column.filter(pc.greater(pc.binary_length(column), pa.scalar(0))).cast(pa.string())
     if not len(suspects):
         return np.zeros((len(LeakKind), 3), np.int64)
@@ -174,6 +176,15 @@ def _count_finds(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     counted = suspects.value_counts()
     texts, times = (counted.field(name) for name in ("values", "counts"))
     return _count_kinds(find_kinds(pa.chunked_array([texts])), times.to_numpy())
+
+
+def _holds_text(texts: pa.Array) -> bool:
+    """Whether one of them is not empty, by where the first begins and the last ends: seldom one is."""
+    _, buffer, _ = texts.buffers()
+    if buffer is None:  # Arrow may leave it out of an empty array
+        return False
+    offsets = np.frombuffer(memoryview(buffer), dtype=np.int32)
+    return bool(offsets[texts.offset] != offsets[texts.offset + len(texts)])
 
 
 def _is_repetitive(texts: pa.ChunkedArray) -> bool:

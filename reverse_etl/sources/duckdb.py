@@ -278,10 +278,10 @@ def _join_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         rows += batch.num_rows
         size += batch.nbytes
         if rows + _STEP_ROWS > _BATCH_ROWS or size >= _BATCH_BYTES:
-            yield pa.Table.from_batches(held).combine_chunks()
+            yield pa.Table.from_batches(held)
             held, rows, size = [], 0, 0
     if held:
-        yield pa.Table.from_batches(held).combine_chunks()
+        yield pa.Table.from_batches(held)
 
 
 def _close_the_door(connection: duckdb.DuckDBPyConnection) -> None:

@@ -129,7 +129,6 @@ class LandingStage:
                 part_bytes=min(
                     self._runtime.memory_limit_bytes // _PARTS_IN_MEMORY, _MOST_PART_BYTES
                 ),
-                row_bytes=2 * snapshot.bytes // max(1, snapshot.rows),
             )
             # Anew each time: rows that are read again are seen again.
             gates = self._gates.open(scratch, rows=snapshot.rows)
@@ -264,9 +263,15 @@ class LandingStage:
     ) -> list[WrittenObject]:
         if not quarantine.rows:
             return []
-        store, metadata = self._runtime.store, self._metadata
-        with Sender(store, read_back=self._read_back, metadata=metadata, meter=meter) as sender:
-            return quarantine.write(sender, plan)
+        with Sender(
+            self._runtime.store,
+            threads=self._threads,
+            read_back=self._read_back,
+            metadata=self._metadata,
+            meter=meter,
+        ) as sender:
+            quarantine.write(sender, plan)
+        return sender.written
 
 
 def _check_duplicates(duplicates: DuplicateCounter, plan: LandingPlan) -> None:

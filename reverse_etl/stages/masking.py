@@ -2,7 +2,9 @@
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from reverse_etl.errors import (
     ConfigError,
@@ -18,8 +20,10 @@ from reverse_etl.landing.documents import (
     read_manifest,
     record_current,
 )
+from reverse_etl.landing.errands import Errand, Errands, Loan
 from reverse_etl.landing.layout import (
     build_version,
+    current_name,
     day_prefix,
     manifest_name,
     version_prefix,
@@ -28,10 +32,12 @@ from reverse_etl.landing.manifest import encode_manifest
 from reverse_etl.landing.plan import LandingPlan, compute_landing_fingerprint, plan_landing
 from reverse_etl.landing.proof import is_whole
 from reverse_etl.landing.retention import Retention, sweep_old_days
+from reverse_etl.landing.store import ObjectStore, find
 from reverse_etl.landing.sweep import (
     announce_attempt,
+    bury_attempts,
+    list_old_attempts,
     retract_attempt,
-    sweep_attempts,
     sweep_replaced,
 )
 from reverse_etl.masking.apply import compile_mask
@@ -63,6 +69,19 @@ from reverse_etl.types import bigquery_type_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """What a run starts from, and its sweep, which may still be under way.
+
+    `committed` is the day's version, if to mask the snapshot again would change nothing.
+    """
+
+    inputs: "Inputs"
+    sweep: Errand[int]
+    committed: Manifest | None
+    earlier: Manifest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """What `masked` starts from."""
 
@@ -78,20 +97,24 @@ def mask_snapshot(
 ) -> MaskedReceipt:
     """Land the pinned snapshot as a committed version, or find that this was done already."""
     started = time.monotonic()
-    inputs = gather_inputs(spec, partition, runtime)
-    swept = _sweep(spec, partition, runtime)
-    manifest = _find_committed(spec, partition, runtime, inputs)
     outcome = Landed.UNCHANGED
     stage_seconds: dict[str, float] = {}
-    earlier = find_earlier_manifest(runtime.store, spec.name, partition.key)
-    rows_before = None if earlier is None else earlier.rows
-    gates = Gates(spec, inputs.policy, runtime)
-    if manifest is None:
-        # Fewer than pinned may land, never more: what is refused now is not masked at all.
-        check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
-        gates.rows_before = rows_before
-        manifest, stage_seconds = _land(spec, runtime, inputs, gates, run_id=run_id, report=report)
-        outcome = _commit(runtime, manifest)
+    with Errands(runtime.store) as errands, Loan(runtime.store) as lent:
+        begun = _begin(spec, partition, runtime, errands, lent)
+        inputs, earlier, manifest = begun.inputs, begun.earlier, begun.committed
+        rows_before = None if earlier is None else earlier.rows
+        gates = Gates(spec, inputs.policy, runtime)
+        if manifest is None:
+            # Fewer than pinned may land, never more: what is refused now is not masked at all.
+            check_rows(inputs.snapshot.rows, rows_before=rows_before, guards=spec.config.guards)
+            gates.rows_before = rows_before
+            begun.sweep.check()
+            manifest, stage_seconds = _land(
+                spec, runtime, inputs, gates, run_id=run_id, report=report
+            )
+            begun.sweep()  # nothing is committed beside a sweep that failed, or that goes on
+            outcome = _commit(runtime, manifest)
+        swept = begun.sweep()
     return MaskedReceipt(
         manifest=manifest,
         outcome=outcome,
@@ -110,13 +133,44 @@ def mask_snapshot(
     )
 
 
+def _begin(
+    spec: SyncSpec, partition: Partition, runtime: Runtime, errands: Errands, lent: ObjectStore
+) -> _Begun:
+    """Read what a run starts from, and begin its sweep, with the store that is `lent` to it."""
+    store, now = runtime.store, runtime.now()
+    age = dt.timedelta(seconds=runtime.settings.sweep_age_seconds)
+    look = partial(find_current, store, spec.name, partition.key)
+    look_before = partial(find_earlier_manifest, store, spec.name, partition.key)
+    # Looked for before this run announces its own, which is never among them.
+    attempts = errands.begin(partial(list_old_attempts, store, spec.name, older_than=age, now=now))
+    current, earlier = errands.begin(look), errands.begin(look_before)
+    inputs = gather_inputs(spec, partition, runtime)
+    sweep = partial(_sweep, spec, partition, runtime, store=lent, attempts=attempts, now=now)
+    if errands.are_at_once and not attempts():
+        # All that is asked for here was read before the sweep begins: it is the same in every run.
+        current(), earlier()
+        swept = errands.begin(sweep)
+    else:
+        # The commit of a run that died is finished first: it may be all that there is to do.
+        swept = errands.begin(sweep)
+        swept()
+        current, earlier = errands.begin(look), errands.begin(look_before)
+    return _Begun(
+        inputs=inputs,
+        sweep=swept,
+        committed=_choose_committed(store, spec.name, current(), inputs),
+        earlier=earlier(),
+    )
+
+
 def find_unchanged(spec: SyncSpec, partition: Partition, runtime: Runtime) -> str | None:
     """The day's version, if to mask the snapshot that is pinned would leave things as they are."""
     try:
         inputs = gather_inputs(spec, partition, runtime)
     except ConfigError:
         return None  # nothing is pinned, or something else than is asked for now
-    manifest = _find_committed(spec, partition, runtime, inputs)
+    current = find_current(runtime.store, spec.name, partition.key)
+    manifest = _choose_committed(runtime.store, spec.name, current, inputs)
     return None if manifest is None else manifest.version
 
 
@@ -157,15 +211,14 @@ def gather_inputs(spec: SyncSpec, partition: Partition, runtime: Runtime) -> Inp
     )
 
 
-def _find_committed(
-    spec: SyncSpec, partition: Partition, runtime: Runtime, inputs: Inputs
+def _choose_committed(
+    store: ObjectStore, sync: str, current: Current | None, inputs: Inputs
 ) -> Manifest | None:
     """The day's version, if it is of this snapshot under this policy and layout."""
-    current = find_current(runtime.store, spec.name, partition.key)
     if current is None or current.snapshot_id != inputs.snapshot.snapshot_id:
         return None
     try:
-        manifest = read_manifest(runtime.store, spec.name, current.version)
+        manifest = read_manifest(store, sync, current.version)
     except NotFoundError:
         return None  # somebody removed it: the day is landed again
     same = (
@@ -173,7 +226,7 @@ def _find_committed(
         and manifest.landing_fingerprint == inputs.landing_fingerprint
     )
     # One that has lost an object is landed anew: nothing else would bring it back.
-    return manifest if same and is_whole(runtime.store, manifest) else None
+    return manifest if same and is_whole(store, manifest) else None
 
 
 def _land(
@@ -262,35 +315,47 @@ def _build_manifest(
 
 def _commit(runtime: Runtime, manifest: Manifest) -> Landed:
     """Write the manifest, if-absent: from then on the version exists; then make it the day's."""
+    store = runtime.store
     # The manifest must not outlive objects that a loss of power takes.
-    runtime.store.flush()
-    try:
-        runtime.store.put_if_absent(
-            manifest_name(manifest.sync, manifest.version), encode_manifest(manifest)
-        )
-    except ConflictError:
-        raise TransientError(
-            "This attempt was swept before it could commit: it took longer than "
-            "REVERSE_ETL_SWEEP_AGE_SECONDS. Run again, with a larger value if runs take that long."
-        ) from None
+    store.flush()
     mine = Current(
         version=manifest.version,
         snapshot_id=manifest.snapshot_id,
         snapshot_pinned_at=manifest.snapshot_pinned_at,
     )
-    standing = record_current(runtime.store, manifest.sync, manifest.partition, mine)
-    retract_attempt(runtime.store, manifest.sync, manifest.version)
+    with Errands(store) as errands:
+        # What stands may be looked at early: it is only replaced if it still stands then.
+        look = errands.begin(partial(find, store, current_name(manifest.sync, manifest.partition)))
+        try:
+            store.put_if_absent(
+                manifest_name(manifest.sync, manifest.version), encode_manifest(manifest)
+            )
+        except ConflictError:
+            raise TransientError(
+                "This attempt was swept before it could commit: it took longer than "
+                "REVERSE_ETL_SWEEP_AGE_SECONDS. Run again, with a larger value if runs take that long."
+            ) from None
+        standing = record_current(store, manifest.sync, manifest.partition, mine, look=look)
+    retract_attempt(store, manifest.sync, manifest.version)
     return Landed.COMMITTED if standing.version == mine.version else Landed.OUTRUN
 
 
-def _sweep(spec: SyncSpec, partition: Partition, runtime: Runtime) -> int:
+def _sweep(
+    spec: SyncSpec,
+    partition: Partition,
+    runtime: Runtime,
+    *,
+    store: ObjectStore,
+    attempts: Callable[[], list[str]],
+    now: dt.datetime,
+) -> int:
     """Remove what dead runs left, what a later version of this day replaced, and days that are too old."""
-    now, store = runtime.now(), runtime.store
-    seconds = runtime.settings.sweep_age_seconds
     store.sweep_unfinished(
-        day_prefix(spec.name, partition.key), older_than_seconds=seconds, now=now.timestamp()
+        day_prefix(spec.name, partition.key),
+        older_than_seconds=runtime.settings.sweep_age_seconds,
+        now=now.timestamp(),
     )
-    swept = sweep_attempts(store, spec.name, older_than=dt.timedelta(seconds=seconds), now=now)
+    swept = bury_attempts(store, spec.name, attempts(), now=now)
     swept += sweep_replaced(
         store, spec.name, partition.key, keep_days=runtime.settings.keep_days, now=now
     )

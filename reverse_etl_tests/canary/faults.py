@@ -165,7 +165,7 @@ def fail_listing(nest: Nest, monkeypatch: pytest.MonkeyPatch, strikes: Strikes) 
 
 
 def _is_spool(view: memoryview) -> bool:
-    return bytes(view[:1]) == b"*"  # a command of RESP; records in Arrow's form begin otherwise
+    return bytes(view[:1]) == b"*"  # a command of RESP; records begin otherwise
 
 
 def fill_disk(*, spool: bool) -> Prepare:
@@ -173,15 +173,15 @@ def fill_disk(*, spool: bool) -> Prepare:
 
     def prepare(nest: Nest, monkeypatch: pytest.MonkeyPatch, strikes: Strikes) -> None:
         del nest
-        pwrite = os.pwrite
+        pwritev = os.pwritev
 
-        def fail(descriptor: int, view: memoryview, at: int) -> int:
-            if _is_spool(view) is spool:
+        def fail(descriptor: int, views: list[memoryview], at: int) -> int:
+            if _is_spool(views[0]) is spool:
                 strikes.add()
                 raise _quote_os(errno.ENOSPC)
-            return pwrite(descriptor, view, at)
+            return pwritev(descriptor, views, at)
 
-        monkeypatch.setattr(os, "pwrite", fail)
+        monkeypatch.setattr(os, "pwritev", fail)
 
     return prepare
 
@@ -195,7 +195,12 @@ def cut_scratch(nest: Nest, monkeypatch: pytest.MonkeyPatch, strikes: Strikes) -
         strikes.add()
         return pread(descriptor, size // 2, at)
 
+    def end(_descriptor: int, _views: list[memoryview], _at: int) -> int:
+        strikes.add()
+        return 0  # where a file ends
+
     monkeypatch.setattr(os, "pread", fail)
+    monkeypatch.setattr(os, "preadv", end)
 
 
 def answer_redis(mark: bytes, action: Action, *, code: bytes = b"ERR") -> Prepare:

@@ -134,13 +134,13 @@ def test_scratch_files_are_given_no_secret(
     """Files without a name are looked at as they are written: outside the source only masked rows are."""
     nest = make_nest(file_format=file_format)
     written: list[bytes] = []
-    pwrite = os.pwrite
+    pwritev = os.pwritev
 
-    def watch(descriptor: int, view: memoryview, at: int) -> int:
-        written.append(bytes(view))
-        return pwrite(descriptor, view, at)
+    def watch(descriptor: int, views: list[memoryview], at: int) -> int:
+        written.extend(bytes(view) for view in views)
+        return pwritev(descriptor, views, at)
 
-    monkeypatch.setattr(os, "pwrite", watch)
+    monkeypatch.setattr(os, "pwritev", watch)
 
     outcome = nest.run("functions")
 

@@ -1,6 +1,7 @@
 """What every object store promises: subclass `StoreContract` and give it a fixture `store`."""
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -268,6 +269,43 @@ class StoreContract:
             assert [(item.name, item.bytes) for item in store.list_objects(prefix)] == [
                 (name, len(name.encode())) for name in found
             ]
+
+    @pytest.mark.parametrize("prefix", ["", "s/", "s/a"])
+    def test_listing_between_two_names(self, store: ObjectStore, prefix: str) -> None:
+        """It begins behind the one and ends with the other, whether objects have these names or not."""
+        names = ["s/a-x", "s/a.x", "s/a/x", "s/aé", "s/a😀", "s/a\uffee", "sa", "t"]
+        for name in names:
+            store.put(name, b"")
+        ends = [None, "a", "s", "s/a.x", "s/a/b", "s/aé", "s/a\uffee", "sa", "tt"]
+
+        for after, until in itertools.product(ends, ends):
+            found = [item.name for item in store.list_objects(prefix, after=after, until=until)]
+            assert found == [
+                name
+                for name in sorted(names, key=str.encode)
+                if name.startswith(prefix)
+                and (after is None or name.encode() > after.encode())
+                and (until is None or name.encode() <= until.encode())
+            ]
+
+    @pytest.mark.parametrize("name", TAKEN_NAMES)
+    def test_listing_is_cut_at_any_name(self, store: ObjectStore, name: str) -> None:
+        """Two listings that meet at a name show all objects, and each of them once."""
+        store.put(name, b"")
+        store.put(f"{name[:200]}-", b"")
+        whole = [item.name for item in store.list_objects("")]
+
+        parts = [*store.list_objects("", until=name), *store.list_objects("", after=name)]
+
+        assert [item.name for item in parts] == whole
+
+    @pytest.mark.parametrize("name", ["", "a/", "/", "../x", "a//b", "a/.hidden", "a\0b"])
+    def test_listing_between_no_names_is_refused(self, store: ObjectStore, name: str) -> None:
+        """What cannot be an object's name is no place to cut a listing."""
+        with pytest.raises(TerminalError, match="is not an object name"):
+            list(store.list_objects("", after=name))
+        with pytest.raises(TerminalError, match="is not an object name"):
+            list(store.list_objects("", until=name))
 
     def test_listing_tells_the_etags(self, store: ObjectStore) -> None:
         """Where a listing tells etags, they are those that a read shows; a store of checksums tells them."""

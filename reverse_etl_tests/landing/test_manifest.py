@@ -203,6 +203,29 @@ def test_any_manifest_comes_back(manifest: Manifest) -> None:
     assert decode_manifest(encode_manifest(manifest)) == manifest
 
 
+@given(manifests())
+def test_manifest_is_encoded_as_json_would(manifest: Manifest) -> None:
+    """The quick way with many objects has the bytes of the plain one, whatever texts look like."""
+    plain = {"kind": "reverse_etl/manifest", "format_version": 1, **dataclasses.asdict(manifest)}
+
+    text = json.dumps(plain, ensure_ascii=False, indent=1, default=format_time)
+
+    assert encode_manifest(manifest) == f"{text}\n".encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%s", "%", '\n "objects": []', "},\n  {\n", '"', "\\", "\u2028\x00\x7f", "{0}"]
+)
+def test_text_that_looks_like_the_document_is_kept(text: str) -> None:
+    """Names that hold pieces of a manifest change nothing around them."""
+    item = dataclasses.replace(golden.MANIFEST.objects[0], name=text, sha256=text)
+    manifest = dataclasses.replace(
+        golden.MANIFEST, sync=text, key=text, objects=(item, item), quarantine=(item,)
+    )
+
+    assert decode_manifest(encode_manifest(manifest)) == manifest
+
+
 @given(snapshots)
 def test_any_snapshot_comes_back(snapshot: Snapshot) -> None:
     """No snapshot is lost in its document, its source's token neither."""

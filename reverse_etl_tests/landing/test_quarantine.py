@@ -52,8 +52,9 @@ def set_aside(rows: Quarantine, first: int, count: int, *, end: str = "\n") -> N
 def write(rows: Quarantine, plan: LandingPlan) -> tuple[MemoryStore, list[LandedObject]]:
     store = MemoryStore()
     meter = Meter(stage="land", report=keep_silent, rows_total=0)
-    with Sender(store, read_back=True, metadata={}, meter=meter) as sender:
-        return store, [item.landed for item in rows.write(sender, plan)]
+    with Sender(store, threads=2, read_back=True, metadata={}, meter=meter) as sender:
+        rows.write(sender, plan)
+    return store, [item.landed for item in sender.written]
 
 
 def test_every_row_is_in_one_object(

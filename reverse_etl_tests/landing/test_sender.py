@@ -1,8 +1,9 @@
 """Bodies on their way: many at once, within a budget, and none is begun after one has failed."""
 
+import signal
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,7 @@ from reverse_etl.errors import IntegrityError, TransientError
 from reverse_etl.landing import sender
 from reverse_etl.landing.grouping import Bucket
 from reverse_etl.landing.plan import plan_landing
-from reverse_etl.landing.sender import Sender, WrittenObject
+from reverse_etl.landing.sender import NewObject, Sender
 from reverse_etl.landing.store import MemoryStore, compute_etag
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.model import LandedObject
@@ -50,17 +51,19 @@ class BusyStore(MemoryStore):
                 self.under_way -= 1
 
 
-def build_landed(name: str) -> LandedObject:
-    return LandedObject(name=name, first_bucket=0, buckets=1, rows=1, bytes=len(BODY), sha256="")
+def build_maker(name: str) -> Callable[[], NewObject]:
+    landed = LandedObject(name=name, first_bucket=0, buckets=1, rows=1, bytes=len(BODY), sha256="")
+    return lambda: NewObject(name=name, body=BODY, landed=landed)
 
 
-def open_sender(store: MemoryStore, *, read_back: bool = False) -> Sender:
+def open_sender(store: MemoryStore, *, threads: int = 1, read_back: bool = False) -> Sender:
     meter = Meter(stage="land", report=keep_silent, rows_total=None)
-    return Sender(store, read_back=read_back, metadata={}, meter=meter)
+    return Sender(store, threads=threads, read_back=read_back, metadata={}, meter=meter)
 
 
-def send_all(opened: Sender, count: int) -> list[Future[WrittenObject]]:
-    return [opened.send(f"{it:04d}", BODY, build_landed(f"{it:04d}")) for it in range(count)]
+def send_all(opened: Sender, count: int) -> None:
+    for number in range(count):
+        opened.send(build_maker(f"{number:04d}"), room=len(BODY))
 
 
 def test_as_many_are_under_way_as_the_store_can_use() -> None:
@@ -68,11 +71,27 @@ def test_as_many_are_under_way_as_the_store_can_use() -> None:
     store = BusyStore(concurrency=4, together=4)
 
     with open_sender(store) as opened:
-        written = [future.result() for future in send_all(opened, 20)]
+        send_all(opened, 20)
 
+    written = opened.written
     assert [item.landed.name for item in written] == [f"{number:04d}" for number in range(20)]
     assert store.most == 4
     assert {item.etag for item in written} == {item.etag for item in store.list_objects("")}
+
+
+def test_as_many_are_made_as_there_are_threads() -> None:
+    """A store that is never waited for takes one at a time; processors are kept busy all the same."""
+    met = threading.Barrier(3)
+
+    def make(name: str) -> NewObject:
+        met.wait(timeout=10)
+        return build_maker(name)()
+
+    with open_sender(MemoryStore(), threads=3) as opened:
+        for name in "abc":
+            opened.send(lambda name=name: make(name), room=1)  # type: ignore[misc]
+
+    assert [item.landed.name for item in opened.written] == ["a", "b", "c"]
 
 
 def test_bytes_under_way_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,18 +133,37 @@ def test_sender_that_waits_hears_of_a_failure() -> None:
     store = BusyStore(concurrency=2, together=3)
     store.refused = {"0000", "0001"}
 
-    def wait_for_room() -> None:
-        first = send_all(opened, 2)
-        waiting = pool.submit(opened.send, "0002", BODY, build_landed("0002"))
+    def hand_over(opened: Sender, pool: ThreadPoolExecutor) -> None:
+        send_all(opened, 2)
+        waiting = pool.submit(opened.send, build_maker("0002"), room=len(BODY))
         store._met.wait(timeout=10)
-        failures.append(first[0].exception(timeout=10))
-        waiting.result(timeout=10)
+        with pytest.raises(TransientError, match="is away"):
+            waiting.result(timeout=10)
 
-    failures: list[BaseException | None] = []
-    with ThreadPoolExecutor(1) as pool, open_sender(store) as opened, pytest.raises(TransientError):
-        wait_for_room()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(TransientError, match="is away"),
+        open_sender(store) as opened,
+    ):
+        hand_over(opened, pool)
 
-    assert isinstance(failures[0], TransientError)
+    assert store.begun == 2
+
+
+def test_object_that_cannot_be_made_stops_the_others() -> None:
+    """What an encoder raises is what the run ends with, and nothing of it reaches the store."""
+    store = MemoryStore()
+
+    def fail() -> NewObject:
+        raise IntegrityError("An encoder was wrong.")
+
+    def send(opened: Sender) -> None:
+        opened.send(fail, room=1)
+
+    with pytest.raises(IntegrityError, match="encoder"), open_sender(store) as opened:
+        send(opened)
+
+    assert list(store.list_objects("")) == []
 
 
 class StormyStore(MemoryStore):
@@ -155,7 +193,7 @@ class StormyStore(MemoryStore):
 
 
 def test_interrupted_writer_ends_though_no_call_does() -> None:
-    """Ctrl-C comes to the thread that hands over, while others wait for room that a storm never makes."""
+    """Ctrl-C comes to the thread that hands over, while it waits for room that a storm never makes."""
     store = StormyStore()
     schema = pa.schema([("user_id", pa.string())])
     plan = plan_landing(
@@ -170,12 +208,13 @@ def test_interrupted_writer_ends_though_no_call_does() -> None:
     )
 
     def hand_over() -> Iterator[Bucket]:
-        # Two are being put, two wait for room.
-        for number in range(4):
-            yield Bucket(number)
-        store.wait_until_full()
-        raise KeyboardInterrupt
+        yield from map(Bucket, range(100))
 
+    def interrupt() -> None:
+        store.wait_until_full()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         write_objects(
             store,
@@ -215,9 +254,9 @@ class ForgetfulStore(MemoryStore):
 def test_object_is_read_back(kept: bytes | None, message: str) -> None:
     """Missing, cut or altered: it is told as soon as it was written, without a byte of it."""
     with (
-        open_sender(ForgetfulStore(kept), read_back=True) as opened,
         pytest.raises(IntegrityError, match=message.replace("bytes: 0", "bytes than")) as raised,
+        open_sender(ForgetfulStore(kept), read_back=True) as opened,
     ):
-        opened.send("a", BODY, build_landed("a"))
+        opened.send(build_maker("a"), room=len(BODY))
 
     assert "xx" not in str(raised.value)

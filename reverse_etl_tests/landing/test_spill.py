@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from reverse_etl.engine import Engine, open_engine
 from reverse_etl.landing.buckets import bucket_of
 from reverse_etl.landing.digest import LineSum
+from reverse_etl.landing.kept import BUCKET, KEY, LINE
 from reverse_etl.landing.plan import LandingPlan, plan_landing
-from reverse_etl.landing.spill import BUCKET, KEY, LINE, Spill
+from reverse_etl.landing.spill import Spill
 from reverse_etl.scratch_file import ScratchFile
 
 SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("text", pa.string())])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from reverse_etl_tests.s3.errors import S3Error
+from reverse_etl_tests.s3.inbox import Inbox
 from reverse_etl_tests.s3.messages import MalformedRequestError, Request, parse_headers
 
 _LONGEST_LINE = 65_536
@@ -11,17 +12,14 @@ _LONGEST_LINE = 65_536
 class SizedBody:
     """A body of `size` bytes."""
 
+    __slots__ = ("_size",)
+
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def take(self, buffer: bytearray) -> bytes | None:
-        """The body, taken off the buffer's beginning; None while it is not whole."""
-        if len(buffer) < self._size:
-            return None
-        with memoryview(buffer) as view:
-            body = bytes(view[: self._size])
-        del buffer[: self._size]
-        return body
+    def take(self, inbox: Inbox) -> bytes | None:
+        """The body, taken off the inbox; None while it is not whole."""
+        return None if len(inbox) < self._size else inbox.take(self._size)
 
 
 class ChunkedBody:
@@ -29,38 +27,37 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._ended = False
+        self._size: int | None = None
 
-    def take(self, buffer: bytearray) -> bytes | None:
-        """The body, taken off the buffer's beginning; None while it is not whole."""
-        while not self._ended:
-            end = _find_line(buffer, 0)
-            if end is None:
+    def take(self, inbox: Inbox) -> bytes | None:
+        """The body, taken off the inbox; None while it is not whole."""
+        while self._size != 0:
+            if self._size is None:
+                line = _take_line(inbox)
+                if line is None:
+                    return None
+                self._size = _parse_size(line)
+            elif len(inbox) < self._size + 2:
                 return None
-            size = _parse_size(bytes(buffer[:end]))
-            if size == 0:
-                self._ended = True
-                del buffer[: end + 2]
-                break
-            if len(buffer) < end + 2 + size + 2:
-                return None
-            self._parts.append(bytes(buffer[end + 2 : end + 2 + size]))
-            del buffer[: end + 2 + size + 2]
-        return self._take_trailers(buffer)
+            else:
+                self._parts.append(inbox.take(self._size))
+                inbox.skip(2)
+                self._size = None
+        return self._take_trailers(inbox)
 
-    def _take_trailers(self, buffer: bytearray) -> bytes | None:
-        while (end := _find_line(buffer, 0)) is not None:
-            del buffer[: end + 2]
-            if end == 0:
+    def _take_trailers(self, inbox: Inbox) -> bytes | None:
+        while (line := _take_line(inbox)) is not None:
+            if not line:
                 return b"".join(self._parts)
         return None
 
 
 def choose_body(request: Request) -> SizedBody | ChunkedBody:
     """What reads the body that this head announces."""
-    if "chunked" in request.headers.get("transfer-encoding", "").lower():
+    headers = request.headers
+    if "chunked" in headers.get("transfer-encoding", "").lower():
         return ChunkedBody()
-    length = request.headers.get("content-length", "0")
+    length = headers.get("content-length", "0")
     if not length.isdecimal():
         raise MalformedRequestError("a length that is no number")
     return SizedBody(int(length))
@@ -79,8 +76,8 @@ def parse_aws_chunks(body: bytes) -> AwsChunks:
     found = AwsChunks()
     position = 0
     while True:
-        end = _find_line(body, position)
-        if end is None:
+        end = body.find(b"\r\n", position, position + _LONGEST_LINE)
+        if end < 0:
             raise _incomplete()
         line = body[position:end]
         size = _parse_size(line)
@@ -104,15 +101,23 @@ def _incomplete() -> S3Error:
     )
 
 
-def _find_line(buffer: bytes | bytearray, start: int) -> int | None:
-    end = buffer.find(b"\r\n", start, start + _LONGEST_LINE)
-    if end < 0 and len(buffer) - start >= _LONGEST_LINE:
-        raise MalformedRequestError("a line without an end")
-    return None if end < 0 else end
+def _take_line(inbox: Inbox) -> bytes | None:
+    """The next line of HTTP's own, without its end; None while it is not whole."""
+    end = inbox.find(b"\r\n", within=_LONGEST_LINE)
+    if end is None:
+        if len(inbox) >= _LONGEST_LINE:
+            raise MalformedRequestError("a line without an end")
+        return None
+    line = inbox.take(end)
+    inbox.skip(2)
+    return line
 
 
 def _parse_size(line: bytes) -> int:
     try:
-        return int(line.partition(b";")[0], 16)
+        size = int(line.partition(b";")[0], 16)
     except ValueError:
-        raise MalformedRequestError("a chunk without a size") from None
+        size = -1
+    if size < 0:
+        raise MalformedRequestError("a chunk without a size")
+    return size

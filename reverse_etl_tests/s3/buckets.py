@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from reverse_etl_tests.s3.checksums import compute_md5
 from reverse_etl_tests.s3.identities import utc_now
 
 
@@ -61,7 +62,11 @@ class Upload:
 
 
 class Bucket:
-    """One bucket. All changes are made by the server's loop; others may read at any time."""
+    """One bucket. All changes are made by the server's loop; others may read at any time.
+
+    Without `has_md5_etags` an etag is made of the SHA-256 that came along, as in a bucket under KMS, where
+    it is no MD5 either; of the MD5 only where none came.
+    """
 
     def __init__(
         self,
@@ -70,11 +75,13 @@ class Bucket:
         region: str,
         versioned: bool = False,
         clock: Callable[[], dt.datetime] = utc_now,
+        has_md5_etags: bool = True,
     ) -> None:
         self.name = name
         self.region = region
         self.versioned = versioned
         self.clock = clock
+        self.has_md5_etags = has_md5_etags
         self.objects: dict[str, StoredObject] = {}
         self.noncurrent: dict[str, list[StoredObject]] = {}
         self.uploads: dict[str, Upload] = {}
@@ -82,6 +89,12 @@ class Bucket:
         self._fresh: list[str] = []
         self._has_gaps = False
         self._numbers = itertools.count(1)
+
+    def make_etag(self, body: bytes, sha256: bytes | None) -> str:
+        """The etag of an object put whole. `sha256` is None where nobody computed it."""
+        if self.has_md5_etags or sha256 is None:
+            return f'"{compute_md5(body).hex()}"'
+        return f'"{sha256.hex()[:32]}"'
 
     def put(self, key: str, stored: StoredObject) -> None:
         """Make this the object of that key; the one before becomes noncurrent, if versions are kept."""
@@ -138,10 +151,12 @@ class Bucket:
 
     def sort_keys(self) -> list[str]:
         """The keys of present objects in the order of their bytes; not to be changed."""
-        if self._has_gaps or self._fresh:
+        if self._has_gaps:
             # A set: a key may have gone and come back since.
             self._sorted = sorted({*self._sorted, *self._fresh} & self.objects.keys())
-            self._fresh, self._has_gaps = [], False
+        elif self._fresh:
+            self._sorted = sorted(self._sorted + self._fresh)
+        self._fresh, self._has_gaps = [], False
         return self._sorted
 
     def make_upload_id(self) -> str:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 from reverse_etl_tests.s3.buckets import StoredObject
 from reverse_etl_tests.s3.errors import S3Error, no_such_key, precondition_failed
@@ -50,6 +51,11 @@ def is_among(etag: str, given: str) -> bool:
 
 def format_http_date(moment: dt.datetime) -> str:
     """A moment as headers have it, to the second."""
+    return _format_second(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=64)
+def _format_second(moment: dt.datetime) -> str:
     return format_datetime(moment, usegmt=True)
 
 

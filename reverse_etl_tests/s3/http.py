@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import Protocol
+from typing import Protocol, cast
 
 from reverse_etl_tests.s3.bodies import ChunkedBody, SizedBody, choose_body
+from reverse_etl_tests.s3.inbox import Inbox
 from reverse_etl_tests.s3.messages import MalformedRequestError, Request, Response, parse_head
 
 _LONGEST_HEAD = 65_536
@@ -39,29 +40,28 @@ class Connection(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
+        self._inbox = Inbox()
         self._request: Request | None = None
         self._body: SizedBody | ChunkedBody | None = None
         self._is_answering = False
         self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._service.open(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._transport = None
         self._finish()
-        self._buffer.clear()
+        self._inbox.clear()
         self._service.close(self)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
+        self._inbox.add(data)
         if not self._is_answering:
             self._advance()
-        elif len(self._buffer) > _PILED_BYTES and self._transport and not self._is_paused:
+        elif len(self._inbox) > _PILED_BYTES and self._transport and not self._is_paused:
             self._is_paused = True
             self._transport.pause_reading()
 
@@ -70,15 +70,15 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return 0
-        sent = response.encode(request, request_id)
-        transport.write(sent)
+        pieces = response.encode(request, request_id)
+        transport.writelines(pieces)
         self._finish()
         if not request.keeps_alive:
             transport.close()
-        elif self._buffer or self._is_paused:
+        elif self._inbox or self._is_paused:
             # Not from here: answers to piled-up requests would nest as deep as the pile.
             asyncio.get_running_loop().call_soon(self._resume)
-        return len(sent)
+        return sum(map(len, pieces))
 
     def cut(self, sent: bytes) -> None:
         """Send so much, and close the connection."""
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
                 return
             assert self._request is not None
             assert self._body is not None
-            body = self._body.take(self._buffer)
+            body = self._body.take(self._inbox)
         except MalformedRequestError:
             self.cut(_BAD_REQUEST)
             return
@@ -121,13 +121,13 @@ class Connection(asyncio.Protocol):
         self._service.serve(self, self._request)
 
     def _begin(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > _LONGEST_HEAD:
+        end = self._inbox.find(b"\r\n\r\n", within=_LONGEST_HEAD)
+        if end is None:
+            if len(self._inbox) > _LONGEST_HEAD:
                 raise MalformedRequestError("a head without an end")
             return False
-        request = parse_head(bytes(self._buffer[:end]))
-        del self._buffer[: end + 4]
+        request = parse_head(self._inbox.take(end))
+        self._inbox.skip(4)
         self._body = choose_body(request)
         self._request = request
         self._service.begin(request)

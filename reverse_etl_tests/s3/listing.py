@@ -3,18 +3,24 @@
 import base64
 import binascii
 import datetime as dt
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from urllib.parse import quote
 
 from reverse_etl_tests.s3.buckets import Bucket
+from reverse_etl_tests.s3.checksums import SIZES
 from reverse_etl_tests.s3.errors import S3Error
-from reverse_etl_tests.s3.markup import element
+from reverse_etl_tests.s3.markup import element, escape_text
 from reverse_etl_tests.s3.messages import Request, Response
 from reverse_etl_tests.s3.operations import Context, answer_xml
 
 _LARGEST_PAGE = 1000
+_QUOTE = '"'  # all that an etag has to be rid of
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+_CHECKSUMS = {name: element("ChecksumAlgorithm", name.upper()) for name in SIZES}
 
 
 def list_objects(context: Context, request: Request) -> Response:
@@ -65,12 +71,26 @@ def choose_encoding(query: dict[str, str]) -> Callable[[str], str]:
         return str
     if asked != "url":
         raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
-    return lambda name: quote(name, safe="/").replace("%20", "+")
+    return _encode_name
+
+
+def _encode_name(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return _encode_folder(folder) + slash + (last if _PLAIN.fullmatch(last) else _quote(last))
+
+
+def _quote(name: str) -> str:
+    return quote(name, safe="/").replace("%20", "+")
+
+
+@lru_cache(maxsize=64)
+def _encode_folder(folder: str) -> str:
+    return _quote(folder)
 
 
 def format_moment(moment: dt.datetime) -> str:
     """A moment as documents have it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def _walk(bucket: Bucket, *, prefix: str, delimiter: str, after: str) -> Iterator[str]:
@@ -80,9 +100,13 @@ def _walk(bucket: Bucket, *, prefix: str, delimiter: str, after: str) -> Iterato
     if delimiter and after.endswith(delimiter) and after.startswith(prefix):
         # The last page ended with a common prefix: all below it was told by that.
         place = max(place, _find_end(keys, after, place))
-    while place < len(keys) and keys[place].startswith(prefix):
+    last = _find_end(keys, prefix, place)
+    if not delimiter:
+        yield from map(keys.__getitem__, range(place, last))
+        return
+    while place < last:
         key = keys[place]
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
+        cut = key.find(delimiter, len(prefix))
         if cut < 0:
             yield key
             place += 1
@@ -103,15 +127,13 @@ def _describe(
     if delimiter and name.find(delimiter, len(prefix)) >= 0:
         return f"<CommonPrefixes>{element('Prefix', encode(name))}</CommonPrefixes>"
     stored = bucket.objects[name]
-    told = [
-        element("Key", encode(name)),
-        element("LastModified", format_moment(stored.modified_at)),
-        element("ETag", stored.etag),
-        *[element("ChecksumAlgorithm", algorithm.upper()) for algorithm in stored.checksums],
-        element("Size", len(stored.body)),
-        element("StorageClass", "STANDARD"),
-    ]
-    return f"<Contents>{''.join(told)}</Contents>"
+    checksums = "".join(_CHECKSUMS[algorithm] for algorithm in stored.checksums)
+    return (
+        f"<Contents><Key>{escape_text(encode(name))}</Key>"
+        f"<LastModified>{format_moment(stored.modified_at)}</LastModified>"
+        f"<ETag>{stored.etag.replace(_QUOTE, '&quot;')}</ETag>{checksums}<Size>{len(stored.body)}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+    )
 
 
 def _encode_token(name: str) -> str:

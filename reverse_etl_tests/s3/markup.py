@@ -1,15 +1,18 @@
 """XML as S3 writes and reads it."""
 
+import re
 import xml.etree.ElementTree as ET
 from xml.sax.saxutils import escape
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _ENTITIES = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;", '"': "&quot;"}
+_SPECIAL = re.compile(r'[&<>"\r\n\t]')
 
 
 def escape_text(value: str | int) -> str:
     """A text as it stands between tags."""
-    return escape(str(value), _ENTITIES)
+    text = str(value)
+    return escape(text, _ENTITIES) if _SPECIAL.search(text) else text
 
 
 def element(name: str, value: str | int) -> str:

@@ -1,6 +1,7 @@
 """One request as it was read, one answer as it will be sent."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -11,6 +12,7 @@ from reverse_etl_tests.s3.identities import Seal
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _LONGEST_KEY_BYTES = 1024
 _BODILESS = frozenset({204, 304})
+_BLANKS = " \t"
 
 
 class MalformedRequestError(Exception):
@@ -22,7 +24,7 @@ class Request:
     """What a client asks. Header names are in lower case, their values text of Latin-1.
 
     `body` is what was sent without chunks; `trailers` are headers that came behind it. `bucket` and
-    `key` are empty where the path names none.
+    `key` are empty where the path names none. `sha256` is the body's once somebody computed it.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Request:
     query: dict[str, str] = field(default_factory=dict)
     body: bytes = field(default=b"", repr=False)
     trailers: dict[str, str] = field(default_factory=dict)
+    sha256: bytes | None = None
     operation: str = ""
     caller: Session | None = None
     seal: Seal | None = None
@@ -46,10 +49,12 @@ class Request:
     def resolve(self) -> None:
         """Find bucket, key and query in what was asked; `S3Error` when they cannot be."""
         bucket, _, key = self.path[1:].partition("/")
-        self.query = dict(self.query_pairs())
+        if self.raw_query:
+            self.query = dict(self.query_pairs())
         try:
-            self.bucket = unquote_to_bytes(bucket.encode("latin-1")).decode()
-            self.key = unquote_to_bytes(key.encode("latin-1")).decode()
+            self.bucket = _decode(bucket)
+            folder, slash, last = key.rpartition("/")
+            self.key = _decode_folder(folder) + slash + _decode(last)
         except UnicodeDecodeError:
             raise S3Error("InvalidURI", "Couldn't parse the specified URI.") from None
         if len(self.key.encode()) > _LONGEST_KEY_BYTES:
@@ -70,20 +75,23 @@ class Response:
     body: bytes = b""
     code: str = ""
 
-    def encode(self, request: Request, request_id: str) -> bytes:
-        """The bytes to send: to HEAD, without a body."""
-        keep = "keep-alive" if request.keeps_alive else "close"
-        lines = [
-            f"HTTP/1.1 {self.status} {_REASONS[self.status]}",
-            f"x-amz-request-id: {request_id}",
-            "Server: AmazonS3",
-            f"Connection: {keep}",
-            *[f"{name}: {value}" for name, value in self.headers.items()],
+    def encode(self, request: Request, request_id: str) -> tuple[bytes, ...]:
+        """The bytes to send, head and body: to HEAD, without a body."""
+        status = self.status
+        parts = [
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: AmazonS3\r\nx-amz-request-id: ",
+            request_id,
+            "\r\nConnection: keep-alive" if request.keeps_alive else "\r\nConnection: close",
         ]
-        if "Content-Length" not in self.headers and self.status not in _BODILESS:
-            lines.append(f"Content-Length: {len(self.body)}")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        return head if request.method == "HEAD" or self.status in _BODILESS else head + self.body
+        for name, value in self.headers.items():
+            parts += ("\r\n", name, ": ", value)
+        if "Content-Length" not in self.headers and status not in _BODILESS:
+            parts.append(f"\r\nContent-Length: {len(self.body)}")
+        parts.append("\r\n\r\n")
+        head = "".join(parts).encode("latin-1")
+        if not self.body or request.method == "HEAD" or status in _BODILESS:
+            return (head,)
+        return head, self.body
 
 
 def parse_head(head: bytes) -> Request:
@@ -96,6 +104,19 @@ def parse_head(head: bytes) -> Request:
     return Request(method=words[0], path=path, raw_query=raw_query, headers=parse_headers(lines))
 
 
+def _decode(name: str) -> str:
+    """A name of a path as it was meant: UTF-8 below the percents."""
+    if "%" not in name and name.isascii():
+        return name
+    return unquote_to_bytes(name.encode("latin-1")).decode()
+
+
+@lru_cache(maxsize=64)
+def _decode_folder(folder: str) -> str:
+    """The same, for what many keys have in common."""
+    return _decode(folder)
+
+
 def parse_headers(lines: list[str]) -> dict[str, str]:
     """Header lines by their name in lower case; repeated ones are joined by a comma."""
     headers: dict[str, str] = {}
@@ -103,6 +124,8 @@ def parse_headers(lines: list[str]) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon:
             raise MalformedRequestError("a header line without a colon")
-        name, value = name.lower(), value.strip(" \t")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+        name = name.lower()
+        if name in headers:
+            value = f"{headers[name]},{value.strip(_BLANKS)}"
+        headers[name] = value.strip(_BLANKS)
     return headers

@@ -1,13 +1,13 @@
 """What is asked of single objects and of buckets."""
 
-import hashlib
 import secrets
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from reverse_etl_tests.s3.bodies import parse_aws_chunks
 from reverse_etl_tests.s3.buckets import Bucket, StoredObject
-from reverse_etl_tests.s3.checksums import PREFIX, check_body, compute_checksum, compute_md5
+from reverse_etl_tests.s3.checksums import PREFIX, check_body, compute_checksum, compute_sha256
 from reverse_etl_tests.s3.conditions import check_read, check_write, format_http_date
 from reverse_etl_tests.s3.errors import S3Error
 from reverse_etl_tests.s3.markup import build_document, element, escape_text, parse_document
@@ -16,7 +16,9 @@ from reverse_etl_tests.s3.permissions import Permissions
 from reverse_etl_tests.s3.ranges import parse_range
 from reverse_etl_tests.s3.signing import check_chunks
 
-_KEPT = ("content-type", "content-disposition", "content-language", "cache-control", "expires")
+_KEPT = frozenset(
+    {"content-type", "content-disposition", "content-language", "cache-control", "expires"}
+)
 _ENCRYPTION = "x-amz-server-side-encryption"
 _KMS_KEY = f"{_ENCRYPTION}-aws-kms-key-id"
 _BUCKET_KEY = f"{_ENCRYPTION}-bucket-key-enabled"
@@ -52,7 +54,7 @@ def put_object(context: Context, request: Request) -> Response:
     stored.body = body
     stored.checksums = checksums
     if not stored.kms_key:
-        stored.etag = f'"{compute_md5(body).hex()}"'
+        stored.etag = bucket.make_etag(body, request.sha256)
     bucket.put(request.key, stored)
     headers = {"ETag": stored.etag, **describe_encryption(stored), **_describe_checksums(stored)}
     if stored.version_id:
@@ -150,7 +152,7 @@ def get_bucket_location(context: Context, request: Request) -> Response:
 def read_body(request: Request) -> tuple[bytes, dict[str, str]]:
     """The body proper, and its checksums, once everything said of it is found true."""
     body = open_body(request)
-    return body, check_body(request.headers, request.trailers, body)
+    return body, check_body(request.headers, request.trailers, body, request.sha256)
 
 
 def open_body(request: Request) -> bytes:
@@ -159,12 +161,14 @@ def open_body(request: Request) -> bytes:
     body = request.body
     if said.startswith("STREAMING-"):
         body = _unwrap(request, said)
-    elif said != "UNSIGNED-PAYLOAD" and hashlib.sha256(body).hexdigest() != said:
-        raise S3Error(
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            details={"ClientComputedContentSHA256": said},
-        )
+    elif said != "UNSIGNED-PAYLOAD":
+        request.sha256 = compute_sha256(body)
+        if request.sha256.hex() != said:
+            raise S3Error(
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+                details={"ClientComputedContentSHA256": said},
+            )
     return body
 
 
@@ -177,16 +181,24 @@ def prepare_object(context: Context, request: Request) -> StoredObject:
         if name in _KEPT or name.startswith("x-amz-meta-")
     }
     kept.setdefault("content-type", "binary/octet-stream")
-    codings = [coding.strip() for coding in headers.get("content-encoding", "").split(",")]
-    if coding := ",".join(item for item in codings if item not in {"", "aws-chunked"}):
+    if coding := _find_coding(headers.get("content-encoding", "")):
         kept["content-encoding"] = coding
     stored = StoredObject(body=b"", etag="", modified_at=context.bucket.clock(), headers=kept)
     if headers.get(_ENCRYPTION, "").startswith("aws:kms"):
         stored.kms_key = headers.get(_KMS_KEY, _DEFAULT_KMS_KEY)
         context.permissions.check_kms(request.caller, "kms:GenerateDataKey", stored.kms_key)
         stored.etag = f'"{secrets.token_hex(16)}"'
-    kept |= {name: headers[name] for name in (_ENCRYPTION, _BUCKET_KEY) if name in headers}
+    for name in (_ENCRYPTION, _BUCKET_KEY):
+        if name in headers:
+            kept[name] = headers[name]
     return stored
+
+
+@lru_cache(maxsize=64)
+def _find_coding(header: str) -> str:
+    """What a body is coded in, less how it came."""
+    codings = [coding.strip() for coding in header.split(",")]
+    return ",".join(coding for coding in codings if coding not in {"", "aws-chunked"})
 
 
 def describe_encryption(stored: StoredObject) -> dict[str, str]:

@@ -34,7 +34,7 @@ class S3Server:
     `permissions.by_role`, allow. Without `verify` nobody is asked who they are. `tls`: `ca_file` is
     what clients have to trust. `faults` plans what goes wrong, `log` holds what was asked (nothing
     with `keep_log=False`), `counts` how much of it. `delay_seconds` comes before each answer and holds
-    up no other.
+    up no other. `has_md5_etags` is a bucket's; a loop other than asyncio's own is for `process`.
     """
 
     access_key_id = "AKIATESTTESTTESTTEST"
@@ -51,14 +51,17 @@ class S3Server:
         sessions: Sessions | None = None,
         delay_seconds: float = 0.0,
         keep_log: bool = True,
+        has_md5_etags: bool = True,
         port: int = 0,
         clock: Callable[[], dt.datetime] = utc_now,
+        make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     ) -> None:
         self.bucket = bucket
         self.region = region
         self.faults = FaultPlan(clock=clock)
         self.permissions = Permissions()
         self._clock = clock
+        self._has_md5_etags = has_md5_etags
         verifier = Verifier(
             region=region,
             owner=make_owner(self.access_key_id, self.secret_access_key),
@@ -78,7 +81,7 @@ class S3Server:
         self._folder = tempfile.TemporaryDirectory(prefix="s3-") if tls else None
         context = None if self._folder is None else self._make_context(Path(self._folder.name))
         self._service = S3Service(self._state)
-        self._loop = asyncio.new_event_loop()
+        self._loop = make_loop()
         self._loop.set_exception_handler(self._note_bug)
         try:
             self._listener = self._loop.run_until_complete(self._listen(port, context))
@@ -156,7 +159,13 @@ class S3Server:
         self, name: str, *, region: str | None = None, versioned: bool = False
     ) -> Bucket:
         """A new bucket. One of another region answers nothing but where it is."""
-        bucket = Bucket(name, region=region or self.region, versioned=versioned, clock=self._clock)
+        bucket = Bucket(
+            name,
+            region=region or self.region,
+            versioned=versioned,
+            clock=self._clock,
+            has_md5_etags=self._has_md5_etags,
+        )
         self._state.buckets[name] = bucket
         return bucket
 
@@ -189,21 +198,29 @@ class S3Server:
         )
 
     async def _stop(self) -> None:
-        # Whoever was let in a moment ago has no transport before the loop's next turn; asyncio does not
-        # survive it if the listener is closed by then.
-        for listening in self._listener.sockets:
-            self._loop.remove_reader(listening.fileno())
-        await asyncio.sleep(0)
-        self._listener.close()
-        # Those in the middle of a TLS handshake included: only the loop knows of them.
-        for transport in list(vars(self._loop)["_transports"].values()):
-            transport.abort()
+        if isinstance(self._loop, asyncio.SelectorEventLoop):
+            await self._drop_all(self._loop)
+        else:
+            # uvloop ends what is in the middle of a TLS handshake when it is closed itself.
+            self._listener.close()
+            self._service.reset_connections()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._service.emptied.wait()
         await asyncio.sleep(0)
+
+    async def _drop_all(self, loop: asyncio.SelectorEventLoop) -> None:
+        # Whoever was let in a moment ago has no transport before the loop's next turn; asyncio does not
+        # survive it if the listener is closed by then.
+        for listening in self._listener.sockets:
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        self._listener.close()
+        # Those in the middle of a TLS handshake included: only the loop knows of them.
+        for transport in list(vars(loop)["_transports"].values()):
+            transport.abort()
 
     def _note_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop

@@ -130,9 +130,9 @@ class S3Service:
                 connection.reset()
             case "cut":
                 self._log(request, response)
-                whole = response.encode(request, self._make_id())
-                kept = len(whole) - len(response.body) + fault.cut_bytes
-                connection.cut(whole[:kept])
+                head, *body = response.encode(request, self._make_id())
+                kept = len(head) + fault.cut_bytes
+                connection.cut(b"".join([head, *body])[:kept])
             case "pass":
                 await asyncio.sleep(self._state.delay_seconds)
                 self._answer(connection, request, response)

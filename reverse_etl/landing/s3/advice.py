@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from reverse_etl.errors import (
@@ -35,8 +36,7 @@ class Action(Enum):
 _ON_BUCKET = {Action.LIST.permission, Action.LIST_UPLOADS.permission}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(NamedTuple):
     """One call of the store, as errors name it: on which object (and others), or below which prefix."""
 
     place: Place

@@ -152,9 +152,16 @@ class Clients:
         return body
 
     def list_pages(self, folder: str, *, after: str | None) -> Iterator[Sequence["ObjectMeta"]]:
-        """What lies below a folder (no slash at its end), from the key after `after` on, in order."""
+        """What lies below a folder (no slash at its end), in order, from the key after `after` on.
+
+        It may begin with keys that come before that one.
+        """
+        # The client writes a space in a query as a plus, which not every server takes for one.
+        offset = None if after is None else after.partition(" ")[0].rstrip("/")
         stream = self._call(
-            partial(obstore.list, self._brisk, folder or None, offset=after, chunk_size=_PAGE)
+            partial(
+                obstore.list, self._brisk, folder or None, offset=offset or None, chunk_size=_PAGE
+            )
         )
         while page := self._call(lambda: next(stream, None)):
             yield page

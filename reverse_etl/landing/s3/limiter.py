@@ -24,7 +24,10 @@ class Limiter:
         self._limit = most
         self._in_flight = self._answers = self._era = 0
         self._shrunk = self._grown = 0
-        self._changed = threading.Condition()
+        self._waiting = 0
+        # Held by its own name where nobody has to wait, or to be told: that is quicker.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
 
     def __repr__(self) -> str:
         return f"Limiter({self._in_flight} of {self._limit}, at most {self.most})"
@@ -54,22 +57,26 @@ class Limiter:
 
         None when `stop` was set meanwhile: see `wake`.
         """
-        with self._changed:
+        with self._lock:
             while self._in_flight >= self._limit:
                 if stop is not None and stop.is_set():
                     return None
-                self._changed.wait()
+                self._waiting += 1
+                try:
+                    self._changed.wait()
+                finally:
+                    self._waiting -= 1
             self._in_flight += 1
             return self._era
 
     def wake(self) -> None:
         """Have all who wait look whether they shall stop."""
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
 
     def release(self, ticket: int, ending: Ending) -> None:
         """End a request."""
-        with self._changed:
+        with self._lock:
             self._in_flight -= 1
             # What was asked before the last slow-down says nothing of the limit since.
             if ticket == self._era:
@@ -77,9 +84,10 @@ class Limiter:
                     self._shrink()
                 elif ending is Ending.ANSWERED:
                     self._count_answer()
-            free = self._limit - self._in_flight
-            if free > 0:
-                self._changed.notify(free)
+            if self._waiting:
+                free = self._limit - self._in_flight
+                if free > 0:
+                    self._changed.notify(free)
 
     def _shrink(self) -> None:
         self._limit = max(1, self._limit // 2)

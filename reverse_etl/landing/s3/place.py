@@ -41,6 +41,9 @@ class Place:
     def key_of(self, name: str) -> str:
         """The key of an object's name, which the caller has checked; `TerminalError` if S3 has none."""
         key = self.root + name
+        # Of ASCII, all but control characters can be printed.
+        if key.isascii() and key.isprintable() and len(key) <= _KEY_BYTES:
+            return key
         # Not every key that S3 takes: its client refuses these, and listings in XML cannot hold them.
         if _CONTROL.search(key):
             raise TerminalError(

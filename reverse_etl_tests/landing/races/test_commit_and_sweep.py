@@ -4,13 +4,16 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reverse_etl import pipeline
 from reverse_etl.errors import IntegrityError, TransientError
-from reverse_etl.landing.layout import MANIFEST
+from reverse_etl.landing.errands import Errand, Errands
+from reverse_etl.landing.layout import MANIFEST, current_name
 from reverse_etl.landing.store import ObjectStore
+from reverse_etl.stages import masking
 from reverse_etl_tests.landing.races.scenes import (
     LATER,
     PARTITION,
@@ -93,14 +96,45 @@ def test_one_wins_among_two_sweeps(places: Places, landed: LandedVersion, tmp_pa
     assert set(winners) == {"committed", "buried"}
 
 
+class EarlyErrands(Errands):
+    """Makes each call when it is begun: the earliest that a thread could come to make it."""
+
+    def begin(self, call: Callable[[], Any]) -> Errand[Any]:
+        errand = super().begin(call)
+        errand()
+        return errand
+
+
+@pytest.mark.chaos
+def test_one_wins_when_current_was_looked_at_early(
+    places: Places, landed: LandedVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All orders again, with what stands read before the manifest is written: nobody's write is lost."""
+    monkeypatch.setattr(masking, "Errands", EarlyErrands)
+    winners: Counter[str] = Counter()
+
+    def act(choose: Choose) -> Turns:
+        turns, winner = play(places, landed, tmp_path, choose)
+        calls = [pending[actor] for actor, pending in turns.trace if actor == "run"]
+        current = current_name(SPEC.name, PARTITION.key)
+        before = [calls[place - 1] for place, call in enumerate(calls) if is_commit(call)]
+        assert set(before) <= {f"get_with_etag {current}"}
+        winners[winner] += 1
+        return turns
+
+    explore(act, switches=SWITCHES[places.kind])
+
+    assert set(winners) == {"committed", "buried"}
+
+
 def run_pipeline(
-    store: ObjectStore, folder: Path, choose: Choose
+    store: ObjectStore, folder: Path, choose: Choose, *, at_once: bool = False
 ) -> tuple[dict[str, Outcome], list[str]]:
     """The pipeline's own `masked` beside a sweep; how they ended, and the attempts that were begun."""
     turns = Turns(choose)
     runtime = open_runtime(folder, store)
     pipeline.extract(SPEC, PARTITION, runtime, run_id="run-1")
-    runtime.__dict__["store"] = StoreInTurns(store, turns, "run")
+    runtime.__dict__["store"] = StoreInTurns(store, turns, "run", at_once=at_once)
     own = StoreInTurns(store, turns, "sweep")
 
     def keep_sweeping() -> int:
@@ -171,7 +205,8 @@ def test_pipeline_by_chance_leaves_no_half_version(places: Places, tmp_path: Pat
     """Its own threads and all: a version is committed whole, or nothing of it stays after a sweep."""
     for seed in range(4):
         store = places.open()
-        outcomes, versions = run_pipeline(store, tmp_path, choose_by_chance(seed))
+        choose = choose_by_chance(seed)
+        outcomes, versions = run_pipeline(store, tmp_path, choose, at_once=True)
 
         (version,) = versions
         if outcomes["run"].error is None:

@@ -272,7 +272,8 @@ def test_pipeline_backfills_beside_the_sweep(
     store = places.open()
     settle_days(store, landed)
     turns = Turns(choose_by_chance(1))
-    runtime = open_runtime(tmp_path, StoreInTurns(store, turns, "run"), redis_url=redis_url)
+    own = StoreInTurns(store, turns, "run", at_once=True)
+    runtime = open_runtime(tmp_path, own, redis_url=redis_url)
     partition = SPEC.partition(OLD_DAY, now=NOW)
 
     outcomes = turns.run(

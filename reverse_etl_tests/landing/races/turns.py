@@ -124,12 +124,19 @@ class Turns:
 
 
 class StoreInTurns:
-    """A store whose calls are an actor's turns; several names are removed one by one."""
+    """A store whose calls are an actor's turns; several names are removed one by one.
 
-    def __init__(self, inner: ObjectStore, turns: Turns, actor: str) -> None:
+    An actor's own calls come one after the other, so that an order can be played again; but with
+    `at_once` it makes as many together as the store can use.
+    """
+
+    def __init__(
+        self, inner: ObjectStore, turns: Turns, actor: str, *, at_once: bool = False
+    ) -> None:
         self._inner = inner
         self._turns = turns
         self._actor = actor
+        self.concurrency = inner.concurrency if at_once else 1
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -143,10 +150,12 @@ class StoreInTurns:
 
         return call
 
-    def list_objects(self, prefix: str) -> Iterator[Any]:
+    def list_objects(self, prefix: str, **ends: Any) -> Iterator[Any]:
         """A listing is of one moment."""
         listed = self._turns.take(
-            self._actor, f"list_objects {prefix}", lambda: list(self._inner.list_objects(prefix))
+            self._actor,
+            f"list_objects {prefix}",
+            lambda: list(self._inner.list_objects(prefix, **ends)),
         )
         return iter(listed)
 

@@ -1,11 +1,13 @@
 """Many objects at once: listings in pages, removals in batches, sweeps of what was left half sent."""
 
 import datetime as dt
+import itertools
 import time as real_time
+from collections.abc import Callable
 
 import pytest
 
-from reverse_etl.errors import ConfigError, TerminalError
+from reverse_etl.errors import ConfigError, TerminalError, TransientError
 from reverse_etl.landing.s3.store import S3Store
 from reverse_etl.landing.store import StoredObject
 from reverse_etl_tests.landing.s3.scenes import PREFIX
@@ -136,6 +138,90 @@ def test_listing_by_half_a_name_stops_after_it(server: S3Server, store: S3Store)
 
     assert len(list(store.list_objects("s/0000"))) == 10
     assert server.operations["ListObjectsV2"] == 1
+
+
+def test_listing_up_to_a_name_stops_with_its_page(server: S3Server, store: S3Store) -> None:
+    """A page that ends with the last name is not followed by another; what is cut in pages costs no more."""
+    names = fill(server, 2500)
+    cuts = [None, names[999], names[1999], None]
+
+    pages = [
+        [item.name for item in store.list_objects("s/", after=after, until=until)]
+        for after, until in itertools.pairwise(cuts)
+    ]
+
+    assert [len(page) for page in pages] == [1000, 1000, 500]
+    assert [name for page in pages for name in page] == names
+    assert server.operations["ListObjectsV2"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        (lambda server: server.delete_object(f"{PREFIX}/s/01500"), 3),
+        (lambda server: server.delete_object(f"{PREFIX}/s/01999"), 3),
+        (lambda server: server.put_object(f"{PREFIX}/s/01500x", b""), 4),
+        (lambda server: server.put_object(f"{PREFIX}/s/01999x", b""), 3),
+    ],
+    ids=["gone within", "gone at the end", "more within", "more behind the end"],
+)
+def test_listing_between_names_reads_no_further_than_it_must(
+    server: S3Server, store: S3Store, change: Callable[[S3Server], object], asked: int
+) -> None:
+    """Only a page with more in it than was known is followed by another."""
+    names = fill(server, 2500)
+    change(server)
+    cuts = [None, names[999], names[1999], None]
+
+    found = [
+        item.name
+        for after, until in itertools.pairwise(cuts)
+        for item in store.list_objects("s/", after=after, until=until)
+    ]
+
+    assert found == sorted(key.removeprefix(f"{PREFIX}/") for key in server.objects)
+    assert server.operations["ListObjectsV2"] == asked
+
+
+def test_listing_between_names_goes_on_where_it_broke(server: S3Server, store: S3Store) -> None:
+    """It begins again behind what it had, and still ends where it was to end."""
+    names = fill(server, 2500)
+    server.faults.reset(operation="ListObjectsV2")
+    server.faults.cut(5000, operation="ListObjectsV2", skip=2)
+
+    found = [item.name for item in store.list_objects("s/0", after=names[10], until=names[2400])]
+
+    assert found == names[11:2401]
+
+
+def fill_with_spaces(server: S3Server, count: int) -> list[str]:
+    """Names that only differ behind a space, which no query holds: pages begin before it."""
+    names = [f"s/a {number:05d}" for number in range(count)]
+    for name in names:
+        server.put_object(f"{PREFIX}/{name}", b"")
+    return names
+
+
+def test_listing_of_names_with_spaces_goes_on_where_it_broke(
+    server: S3Server, store: S3Store
+) -> None:
+    """What was listed before the fault is not listed again, though it is read again."""
+    names = fill_with_spaces(server, 2100)
+    server.faults.reset(operation="ListObjectsV2", skip=2)
+
+    assert [item.name for item in store.list_objects("s/")] == names
+    found = [item.name for item in store.list_objects("s/", after=names[1500], until=names[1510])]
+    assert found == names[1501:1511]
+
+
+def test_listing_that_gets_no_further_ends(server: S3Server, store: S3Store) -> None:
+    """Pages that were read before are no progress: a page that always fails is given up."""
+    fill_with_spaces(server, 1100)
+    for page in range(12):
+        server.faults.answer("InternalError", operation="ListObjectsV2", skip=page + 1)
+
+    with pytest.raises(TransientError, match="12 attempts"):
+        list(store.list_objects("s/"))
 
 
 def test_names_that_are_not_ours_are_passed_over(server: S3Server, store: S3Store) -> None:

@@ -2,13 +2,14 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from reverse_etl.errors import TransientError
 from reverse_etl.landing.s3.retry import RetryPolicy
 from reverse_etl.landing.s3.store import S3Store
-from reverse_etl.landing.sender import Sender
+from reverse_etl.landing.sender import NewObject, Sender
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter, keep_silent
 from reverse_etl_tests.landing.s3.scenes import open_store
@@ -71,9 +72,9 @@ def test_first_failure_ends_the_others(server: S3Server) -> None:
     meter = Meter(stage="land", report=keep_silent, rows_total=None)
 
     def send_all(store: S3Store) -> None:
-        with Sender(store, read_back=False, metadata={}, meter=meter) as sender:
+        with Sender(store, threads=1, read_back=False, metadata={}, meter=meter) as sender:
             for name in ("slow", "refused"):
-                sender.send(name, b"1", build_landed(name))
+                sender.send(partial(make_object, name), room=1)
 
     with open_store(server, retries=PATIENT) as store, ThreadPoolExecutor(1) as pool:
         step = pool.submit(send_all, store)
@@ -88,5 +89,6 @@ def stop_until_done(store: S3Store, calls: list[Future[str]]) -> None:
         ended.wait(0.01)
 
 
-def build_landed(name: str) -> LandedObject:
-    return LandedObject(name=name, first_bucket=0, buckets=1, rows=1, bytes=1, sha256="")
+def make_object(name: str) -> NewObject:
+    landed = LandedObject(name=name, first_bucket=0, buckets=1, rows=1, bytes=1, sha256="")
+    return NewObject(name=name, body=b"1", landed=landed)
