@@ -10,11 +10,9 @@ import pyarrow as pa
 
 from reverse_etl.landing.kept import BUCKET, KEY, LINE
 from reverse_etl.landing.parts import Parts
+from reverse_etl.landing.views import Gatherer
 from reverse_etl.scratch_file import ScratchFile
 
-# So many rows of each part go together, or as many as there are: a read of fewer costs more than it
-# brings.
-_ROWS_A_PART = 512
 # Beside a row's text: its bucket and two lengths, 32 bits each.
 _ROW_BYTES = 12
 
@@ -56,41 +54,10 @@ class KeptLines:
         self._room = _Room()
 
     def add(self, records: pa.Table, buckets: npt.NDArray[np.uint32]) -> None:
-        """Keep records, a few batches at a time: they are still in the processor's cache."""
-        wanted = _ROWS_A_PART * len(self._parts)
-        done = 0
-        held: list[pa.RecordBatch] = []
-        for batch in records.to_batches():
-            held.append(batch)
-            rows = sum(each.num_rows for each in held)
-            if rows >= wanted or done + rows == len(records):
-                self._add(pa.Table.from_batches(held), buckets[done : done + rows])
-                done += rows
-                held = []
-
-    def count_bytes(self, part: int) -> int:
-        """What a part takes in memory."""
-        return sum(
-            lines + keys + _ROW_BYTES * rows
-            for _, rows, lines, keys in (run.locate(part) for run in self._runs)
-        )
-
-    def read(self, part: int) -> pa.Table | None:
-        """All of a part, in memory that the next call uses again."""
-        return self._read(self._runs, part, self._room)
-
-    def read_pieces(self, part: int) -> Iterator[pa.Table]:
-        """A part run by run."""
-        for run in self._runs:
-            table = self._read([run], part, _Room())
-            if table is not None:
-                yield table
-
-    def _add(self, records: pa.Table, buckets: npt.NDArray[np.uint32]) -> None:
+        """Keep records, each in the part of its bucket."""
         order, edges = self._parts.arrange(buckets)
-        arranged = records.select([LINE, KEY]).combine_chunks().take(order)
-        lines, line_ends = _take_apart(arranged.column(LINE))
-        keys, key_ends = _take_apart(arranged.column(KEY))
+        lines, line_ends = _take_apart(Gatherer(records.column(LINE)).take(order))
+        keys, key_ends = _take_apart(Gatherer(records.column(KEY)).take(order))
         arrays = (
             (lines, line_ends[edges]),
             (keys, key_ends[edges]),
@@ -113,6 +80,24 @@ class KeptLines:
         )
         with self._lock:
             self._runs.append(run)
+
+    def count_bytes(self, part: int) -> int:
+        """What a part takes in memory."""
+        return sum(
+            lines + keys + _ROW_BYTES * rows
+            for _, rows, lines, keys in (run.locate(part) for run in self._runs)
+        )
+
+    def read(self, part: int) -> pa.Table | None:
+        """All of a part, in memory that the next call uses again."""
+        return self._read(self._runs, part, self._room)
+
+    def read_pieces(self, part: int) -> Iterator[pa.Table]:
+        """A part run by run."""
+        for run in self._runs:
+            table = self._read([run], part, _Room())
+            if table is not None:
+                yield table
 
     def _read(self, runs: list[_Run], part: int, room: "_Room") -> pa.Table | None:
         places = [run.locate(part) for run in runs]
@@ -161,13 +146,12 @@ class _Room:
         return held[:size]
 
 
-def _take_apart(strings: pa.ChunkedArray) -> tuple[_Bytes, npt.NDArray[np.int32]]:
+def _take_apart(strings: pa.Array) -> tuple[_Bytes, npt.NDArray[np.int32]]:
     """The bytes of all strings, and where among them the first begins and each one ends."""
-    (array,) = strings.chunks
-    _, offsets, values = array.buffers()
+    _, offsets, values = strings.buffers()
     if offsets is None:  # Arrow may leave them out of an empty array
         return np.empty(0, np.uint8), np.zeros(1, np.int32)
-    ends = np.frombuffer(memoryview(offsets), np.int32)[array.offset :][: len(array) + 1]
+    ends = np.frombuffer(memoryview(offsets), np.int32)[strings.offset :][: len(strings) + 1]
     text = np.frombuffer(memoryview(values) if values else b"", np.uint8)
     return text[ends[0] : ends[-1]], ends - ends[0]
 

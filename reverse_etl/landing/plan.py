@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from reverse_etl.landing.buckets import count_buckets
-from reverse_etl.landing.layout import object_file_name, version_prefix
+from reverse_etl.landing.layout import version_prefix
 
 #: Rows and encoded bytes of a Parquet object, about: large enough to read well, small enough to hold two.
 _PARQUET_OBJECT_ROWS = 65_536
@@ -37,10 +37,6 @@ class LandingPlan:
     def prefix(self) -> str:
         """Where the objects go."""
         return version_prefix(self.sync, self.version)
-
-    def object_name(self, index: int) -> str:
-        """The full name of one object."""
-        return self.prefix + object_file_name(self.file_format, self.compression, index)
 
 
 def plan_landing(

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reverse_etl.ahead import read_ahead
-from reverse_etl.engine import Engine, fetch_row, guarded
+from reverse_etl.engine import Engine, guarded
 from reverse_etl.landing.buckets import compute_buckets
-from reverse_etl.landing.digest import LineSum, sum_columns, sum_from_row
+from reverse_etl.landing.digest import LineSum, hash_expression, sum_hashed
 from reverse_etl.landing.encode import key_expression, record_expression
 from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept
 from reverse_etl.landing.kept_columns import KeptColumns
@@ -25,6 +25,7 @@ from reverse_etl.landing.kept_lines import KeptLines
 from reverse_etl.landing.parts import Parts, cut_range
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.refusals import refused_by_value
+from reverse_etl.landing.views import Gatherer
 from reverse_etl.scratch_file import ScratchFile
 from reverse_etl.sql import quote_identifier
 
@@ -36,6 +37,9 @@ _ROOM_TO_GROW = 1.5
 # Of the engine's answer at once: what a processor's cache holds, and what the allocator hands out again
 # without fetching pages anew.
 _ANSWER_ROWS = 8_192
+_MOST_ANSWER_ROWS = 57_344
+_ROWS_A_PART = 256
+_HASH = ".hash"
 _MOST_BATCH_ROWS = 32_768
 
 
@@ -99,21 +103,30 @@ class Spill:
         """
         items = {KEY: self._key, LINE: self._record, **(watch or {})}
         selected = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in items.items())
-        lines_aside = None
+        taken = []
         with guarded("masking and encoding"), refused_by_value():
             answer = cursor.sql(
-                f"SELECT {selected}{self._payload} FROM ({masked})", params=parameters
-            ).to_arrow_reader(_ANSWER_ROWS)
-            encoded = pa.Table.from_batches(list(answer), schema=answer.schema)
-            watched = encoded.select(list(watch or {}))
-            encoded = encoded.drop_columns(watched.column_names)
-            is_aside = None if sort is None else sort(watched)
-            if is_aside is not None:
-                lines_aside = encoded.column(LINE).filter(pa.array(is_aside))
-                encoded = encoded.filter(pa.array(~is_aside))
-            lines, null_keys = self._look_at(cursor, encoded)
-            if not null_keys and encoded.num_rows:
-                self._keep(encoded)
+                f"SELECT *, {hash_expression(quote_identifier(LINE))} AS {quote_identifier(_HASH)} "
+                f"FROM (SELECT {selected}{self._payload} FROM ({masked}))",
+                params=parameters,
+            ).to_arrow_reader(self._answer_rows)
+            for batch in answer:
+                taken.append(self._take_in(pa.Table.from_batches([batch]), list(watch or {}), sort))
+                del batch  # its memory is taken again by the next
+        return _join(taken, watched=[answer.schema.field(name) for name in watch or {}])
+
+    def _take_in(self, encoded: pa.Table, watch: list[str], sort: Sort | None) -> Added:
+        watched = encoded.select(watch)
+        encoded = encoded.drop_columns(watch)
+        lines_aside = None
+        is_aside = None if sort is None else sort(watched)
+        if is_aside is not None:
+            lines_aside = encoded.column(LINE).filter(pa.array(is_aside))
+            encoded = encoded.filter(pa.array(~is_aside))
+        lines = sum_hashed(encoded.column(LINE), encoded.column(_HASH))
+        null_keys = encoded.column(KEY).null_count
+        if not null_keys and encoded.num_rows:
+            self._keep(encoded.drop_columns([_HASH]))
         return Added(
             lines=lines,
             null_keys=null_keys,
@@ -121,6 +134,12 @@ class Spill:
             is_aside=is_aside,
             lines_aside=lines_aside,
         )
+
+    @property
+    def _answer_rows(self) -> int:
+        """Enough for each part to get a piece that is worth a read."""
+        wanted = max(_ANSWER_ROWS, min(_MOST_ANSWER_ROWS, _ROWS_A_PART * len(self._parts)))
+        return -(-wanted // _ANSWER_ROWS) * _ANSWER_ROWS
 
     def read_ordered(self, *, row_bytes: float) -> Generator[pa.Table]:
         """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
@@ -138,13 +157,6 @@ class Spill:
         """The landed columns where they are kept themselves, nothing where the line is enough."""
         names = [] if self._is_json else self._plan.schema.names
         return "".join(f", {quote_identifier(name)}" for name in names)
-
-    def _look_at(self, cursor: Engine, encoded: pa.Table) -> tuple[LineSum, int]:
-        line = quote_identifier(LINE)
-        cursor.register("lines", encoded.select([LINE]))
-        row = fetch_row(cursor, f"SELECT {sum_columns(line)} FROM lines")
-        cursor.unregister("lines")
-        return sum_from_row(row), encoded.column(KEY).null_count
 
     def _keep(self, encoded: pa.Table) -> None:
         """Put each record into the part of its bucket."""
@@ -170,9 +182,10 @@ class Spill:
     def _order(self, rows: int) -> Iterator[pa.Table]:
         for records in self._read_parts():
             order = self._find_order(records)
+            arranged = _Lines(records) if self._is_json else records
             for start in range(0, len(order), rows):
-                yield records.take(order[start : start + rows])
-            del records, order  # before the next part comes
+                yield arranged.take(order[start : start + rows])
+            del records, order, arranged  # before the next part comes
 
     def _read_parts(self) -> Iterator[pa.Table]:
         """One part after the other, those that grew too large in several passes."""
@@ -198,6 +211,43 @@ class Spill:
             self._engine.unregister("unordered")
         order: npt.NDArray[np.int64] = ordered.column(0).to_numpy()
         return order
+
+
+def _join(taken: list[Added], *, watched: list[pa.Field]) -> Added:
+    """What all batches of one answer brought."""
+    is_aside = None
+    if any(each.is_aside is not None for each in taken):
+        is_aside = np.concatenate(
+            [
+                np.zeros(len(each.watched), np.bool_) if each.is_aside is None else each.is_aside
+                for each in taken
+            ]
+        )
+    aside = [each.lines_aside for each in taken if each.lines_aside is not None]
+    return Added(
+        lines=sum((each.lines for each in taken), LineSum()),
+        null_keys=sum(each.null_keys for each in taken),
+        watched=pa.concat_tables([pa.schema(watched).empty_table(), *(it.watched for it in taken)]),
+        is_aside=is_aside,
+        lines_aside=pa.chunked_array(
+            [chunk for each in aside for chunk in each.chunks], pa.string()
+        )
+        if aside
+        else None,
+    )
+
+
+class _Lines:
+    """Records of a key and a line, to be brought into their order."""
+
+    def __init__(self, records: pa.Table) -> None:
+        self._buckets = records.column(BUCKET).to_numpy()
+        self._columns = {name: Gatherer(records.column(name)) for name in (KEY, LINE)}
+
+    def take(self, order: npt.NDArray[np.int64]) -> pa.Table:
+        """The records at these places, in this order."""
+        columns = {name: column.take(order) for name, column in self._columns.items()}
+        return pa.table({BUCKET: pa.array(self._buckets[order]), **columns})
 
 
 def _gather(pieces: Iterator[pa.Table], buckets: range) -> pa.Table:

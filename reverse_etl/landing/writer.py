@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from reverse_etl.landing.formats import encode_object
 from reverse_etl.landing.grouping import Bucket
+from reverse_etl.landing.layout import object_file_name
 from reverse_etl.landing.plan import LandingPlan
 from reverse_etl.landing.sender import NewObject, Sender, WrittenObject
 from reverse_etl.landing.store import ObjectStore
@@ -33,28 +34,31 @@ def write_objects(
     With `read_back` each is read again, byte by byte, as soon as it is written: `IntegrityError`
     when it is missing or another. `threads` and as many more as the store can use encode and send.
     """
+    prefix = plan.prefix  # spelled once, not for each of so many objects
     with Sender(
         store, threads=threads, read_back=read_back, metadata=metadata, meter=meter
     ) as sender:
         for group in _batched(buckets, plan.buckets_per_object):
             rows = sum(bucket.rows for bucket in group)
-            sender.send(partial(_make_object, plan, group, rows), room=int(rows * row_bytes))
+            make = partial(_make_object, plan, prefix, group, rows)
+            sender.send(make, room=int(rows * row_bytes))
     return sender.written
 
 
-def _make_object(plan: LandingPlan, buckets: list[Bucket], rows: int) -> NewObject:
+def _make_object(plan: LandingPlan, prefix: str, buckets: list[Bucket], rows: int) -> NewObject:
     body = encode_object(plan, buckets)
     first = buckets[0].number
-    name = plan.object_name(first // plan.buckets_per_object)
+    index = first // plan.buckets_per_object
+    name = object_file_name(plan.file_format, plan.compression, index)
     landed = LandedObject(
-        name=name.removeprefix(plan.prefix),
+        name=name,
         first_bucket=first,
         buckets=len(buckets),
         rows=rows,
         bytes=len(body),
         sha256=hashlib.sha256(body).hexdigest(),
     )
-    return NewObject(name=name, body=body, landed=landed)
+    return NewObject(name=prefix + name, body=body, landed=landed)
 
 
 def _batched(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
