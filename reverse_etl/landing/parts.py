@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 _MOST_PARTS = 512
+_FIRST_PIECES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,9 @@ class Parts:
 
     @classmethod
     def cut(cls, buckets: int, *, pieces: int) -> Self:
-        """About so many parts of all buckets."""
-        return cls(cut_range(range(buckets), min(pieces, _MOST_PARTS)))
+        """About so many parts of all buckets; the first ones are smaller: others wait for them."""
+        first, *others = cut_range(range(buckets), min(pieces, _MOST_PARTS))
+        return cls([*cut_range(first, _FIRST_PIECES), *others])
 
     def __len__(self) -> int:
         return len(self.ranges)

@@ -8,7 +8,14 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverse_etl.landing.digest import LineSum, digest_content, sum_columns, sum_from_row
+from reverse_etl.landing.digest import (
+    LineSum,
+    digest_content,
+    hash_expression,
+    sum_columns,
+    sum_from_row,
+    sum_hashed,
+)
 from reverse_etl_tests.landing.golden_bytes import load_golden, read_document_table
 
 GOLDEN = load_golden("digests.json")
@@ -22,6 +29,20 @@ def sum_lines(lines: list[str]) -> LineSum:
         connection.register("lines", table)
         (row,) = connection.execute(f"SELECT {sum_columns('line')} FROM lines").fetchall()
     return sum_from_row(row)
+
+
+@settings(max_examples=30, deadline=None)
+@given(lines=texts)
+def test_sum_is_the_same_where_lines_are_encoded(lines: list[str]) -> None:
+    """Hashes that were computed beside the lines add up to what a query over the lines gives."""
+    table = pa.table({"line": pa.array(lines, pa.string())})
+    with duckdb.connect() as connection:
+        connection.register("lines", table)
+        hashed = connection.sql(
+            f"SELECT line, {hash_expression('line')} AS hash FROM lines"
+        ).to_arrow_table()
+
+    assert sum_hashed(hashed.column("line"), hashed.column("hash")) == sum_lines(lines)
 
 
 def test_golden_digests_hold() -> None:

@@ -220,6 +220,20 @@ def test_no_columns_are_an_empty_object(connection: duckdb.DuckDBPyConnection) -
     assert row == ("{}",)
 
 
+@pytest.mark.parametrize("fields", [[], [build_field("v", Kind.STRING)]])
+def test_what_ends_a_line_stands_behind_the_record(
+    connection: duckdb.DuckDBPyConnection, fields: list[pa.Field]
+) -> None:
+    """The same record, and behind it what was asked for."""
+    schema = pa.schema(fields)
+    (row,) = connection.execute(
+        f"SELECT {record_expression(schema)}, {record_expression(schema, end=chr(10))} "
+        "FROM (SELECT NULL::VARCHAR AS v)"
+    ).fetchall()
+
+    assert row[1] == row[0] + "\n"
+
+
 @pytest.mark.parametrize(
     ("type_name", "sql"),
     [

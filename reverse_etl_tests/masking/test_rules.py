@@ -1,5 +1,6 @@
 """Each rule against known answers, and against a plain Python reference over many inputs."""
 
+import contextlib
 import datetime as dt
 import hmac
 import math
@@ -27,6 +28,7 @@ from reverse_etl.masking.rules import (
     Truncate,
     Year,
 )
+from reverse_etl.masking.rules.base import Parameters
 from reverse_etl.types import parse_type_name
 from reverse_etl_tests.masking.conftest import KEY_BYTES, PARTITION_DATE, MaskValues
 
@@ -136,6 +138,41 @@ def test_age_group_counts_complete_years(
     masked = mask_values(AgeGroup(name="birthday", rule="age_group"), values, pa.date32())
 
     assert masked == [group_of(value) for value in values]
+
+
+@many
+@given(
+    day=st.dates(dt.date(1990, 1, 1), dt.date(2110, 12, 31))
+    | st.sampled_from([dt.date(2024, 2, 29), dt.date(2025, 2, 28), dt.date(2024, 2, 28)]),
+    years=st.sampled_from([1, 5, 7, 10, 100]),
+    birthdays=st.lists(st.dates(dt.date(1800, 1, 1)), min_size=1, max_size=20),
+    offset=st.integers(-1, 1),
+)
+def test_age_group_is_that_of_the_complete_years(
+    engine: Engine,
+    day: dt.date,
+    years: int,
+    birthdays: list[dt.date],
+    offset: int,
+) -> None:
+    """Held against the engine's own count of years, on anniversaries and the days around them too."""
+    near = [dt.date(day.year - age, day.month, min(day.day, 28)) for age in range(0, 152, years)]
+    values = [*birthdays, *(born + dt.timedelta(days=offset) for born in near)]
+    rule = AgeGroup(name="born", rule="age_group", years=years)
+    field = pa.field("born", pa.date32())
+    context = MaskContext(sync="shop", partition_date=day)
+    expression = rule.expression("born", field, Parameters(), context)
+    with contextlib.closing(engine.cursor()) as cursor:
+        cursor.register("births", pa.table({"born": pa.array(values, pa.date32())}))
+        rows = cursor.execute(
+            f"SELECT {expression}, date_sub('year', born, $day::DATE), born > $day::DATE FROM births",
+            {"day": day},
+        ).fetchall()
+
+    for group, age, is_future in rows:
+        floor = age // years * years
+        label = f"{floor}s" if years == 10 else f"{floor}-{floor + years - 1}"
+        assert group == ("unknown" if is_future or age > 150 else label)
 
 
 @pytest.mark.parametrize(
