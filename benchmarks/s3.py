@@ -99,7 +99,7 @@ def _add_row(table: Table, name: str, found: dict[str, Any], note: str) -> None:
         f"{found['seconds']:.2f}",
         f"{found['rows'] / found['seconds']:,.0f}",
         f"{found['peak_mib']:.0f}",
-        f"{found['counts']['by_operation'].get('PutObject', 0):,}",
+        f"{found['counts']['operations'].get('PutObject', 0):,}",
         f"{found['server_seconds']:.1f}",
         note,
     )

@@ -29,16 +29,16 @@ from reverse_etl.landing.views import Gatherer
 from reverse_etl.scratch_file import ScratchFile
 from reverse_etl.sql import quote_identifier
 
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 6 << 20
 # Enough to keep the writers busy while a part is being ordered.
-_BATCHES_AHEAD = 4
+_BATCHES_AHEAD = 3
 # Parts are cut by the first batch's records; those to come may be as much longer.
 _ROOM_TO_GROW = 1.5
 # Of the engine's answer at once: what a processor's cache holds, and what the allocator hands out again
 # without fetching pages anew.
 _ANSWER_ROWS = 8_192
 _MOST_ANSWER_ROWS = 57_344
-_ROWS_A_PART = 256
+_ROWS_A_PART = 64
 _HASH = ".hash"
 _MOST_BATCH_ROWS = 32_768
 
@@ -142,7 +142,7 @@ class Spill:
         return -(-wanted // _ANSWER_ROWS) * _ANSWER_ROWS
 
     def read_ordered(self, *, row_bytes: float) -> Generator[pa.Table]:
-        """All records in order of (bucket, key), in batches bounded in bytes (about 8 MiB).
+        """All records in order of (bucket, key), in batches bounded in bytes (about 6 MiB).
 
         Columns: `.bucket`, `.key`, then for JSON `.line` with its newline, else the landed ones. A
         thread orders what comes next while this is being used.

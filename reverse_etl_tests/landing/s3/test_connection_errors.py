@@ -96,7 +96,9 @@ def test_host_that_nobody_has(
 
     assert isinstance(error, ConfigError)
     assert "there is no host 'no-such-host.invalid:9000'" in str(error)
-    assert len(time.sleeps) == 3
+    # Four look-ups, and what a resolver left without an answer between them: fewer than a host that is
+    # away is given.
+    assert 3 <= len(time.sleeps) < time.policy().attempts - 1
 
 
 @any_call
