@@ -12,8 +12,8 @@ from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import LandedObject
 from reverse_etl.progress import Meter
 
-# What was handed over and is not written yet, all together, before compression; one that is larger
-# than that goes alone.
+# What was handed over and is not written yet, all together, before compression. Of objects that are
+# larger than that there are as many as there are threads.
 _IN_FLIGHT_BYTES = 24 << 20
 # Who has waited for room goes on when an eighth of the line is free: to be woken by every object that
 # ends costs a tenth of what it takes to write one.
@@ -45,7 +45,7 @@ Make = Callable[[], NewObject]
 class Sender:
     """Makes and writes objects, as many at once as the store can use, within a budget of bytes.
 
-    At least `threads` at once, so that processors are busy where the store is not waited for. With
+    At least `threads` at once, of whatever size: processors are busy where the store is not waited for. With
     `read_back` an object is read again, byte by byte, as soon as it is written. Leaving the `with`
     waits for all of them; then `written` has them, in the order in which they were handed over.
     """
@@ -63,6 +63,7 @@ class Sender:
         self._read_back = read_back
         self._metadata = metadata
         self._meter = meter
+        self._least_calls = threads
         self._most_calls = max(threads, store.concurrency)
         self._changed = threading.Condition()
         self._waiting = 0
@@ -142,7 +143,7 @@ class Sender:
 
     def _has_room(self, room: int) -> bool:
         fits = self._bytes + room <= _IN_FLIGHT_BYTES and self._calls < self._most_calls
-        return fits or self._calls == 0
+        return fits or self._calls < self._least_calls
 
     def _may_go_on(self, room: int) -> bool:
         return self._error is not None or (self._is_roomy() and self._has_room(room))

@@ -105,16 +105,19 @@ def test_bytes_under_way_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.most == 2
 
 
-def test_body_over_the_budget_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is larger than everything together may be is sent all the same."""
+@pytest.mark.parametrize("threads", [1, 2])
+def test_objects_over_the_budget_go_one_a_thread(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Those that are larger than everything together may be are sent all the same, and no more at once."""
     monkeypatch.setattr(sender, "_IN_FLIGHT_BYTES", len(BODY) // 2)
-    store = BusyStore(concurrency=10, together=1)
+    store = BusyStore(concurrency=10, together=threads)
 
-    with open_sender(store) as opened:
-        send_all(opened, 5)
+    with open_sender(store, threads=threads) as opened:
+        send_all(opened, 6)
 
-    assert store.most == 1
-    assert len(list(store.list_objects(""))) == 5
+    assert store.most == threads
+    assert len(list(store.list_objects(""))) == 6
 
 
 def test_nothing_is_begun_after_a_failure() -> None:
