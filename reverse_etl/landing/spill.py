@@ -105,15 +105,19 @@ class Spill:
         selected = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in items.items())
         taken = []
         with guarded("masking and encoding"), refused_by_value():
-            answer = cursor.sql(
+            encoding = cursor.sql(
                 f"SELECT *, {hash_expression(quote_identifier(LINE))} AS {quote_identifier(_HASH)} "
                 f"FROM (SELECT {selected}{self._payload} FROM ({masked}))",
                 params=parameters,
-            ).to_arrow_reader(self._answer_rows)
-            for batch in answer:
-                taken.append(self._take_in(pa.Table.from_batches([batch]), list(watch or {}), sort))
-                del batch  # its memory is taken again by the next
-        return _join(taken, watched=[answer.schema.field(name) for name in watch or {}])
+            )
+            # Closed on the way out of an error too: the cursor does nothing else before.
+            with encoding.to_arrow_reader(self._answer_rows) as answer:
+                schema = answer.schema
+                for batch in answer:
+                    table = pa.Table.from_batches([batch])
+                    taken.append(self._take_in(table, list(watch or {}), sort))
+                    del batch, table  # their memory is taken again by the next
+        return _join(taken, watched=[schema.field(name) for name in watch or {}])
 
     def _take_in(self, encoded: pa.Table, watch: list[str], sort: Sort | None) -> Added:
         watched = encoded.select(watch)

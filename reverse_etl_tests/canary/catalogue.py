@@ -69,7 +69,7 @@ _FAULTS: Mapping[str, tuple[Prepare, tuple[str, ...]]] = {
     "mask, stream": (fail_query("raw_batch", '".line"', build=_open_stream), JSON),
     "hmac": (fail_call(pl, "DataFrame", lambda: pl.exceptions.ComputeError(quote_all())), JSON),
     "encode, forged": (fail_query("raw_batch", '".line"', build=_open_refusal), BOTH),
-    "count": (fail_query("FROM lines", build=pa.ArrowInvalid), JSON),
+    "count": (fail_call(pc, "binary_length", lambda: pa.ArrowInvalid(quote_all())), BOTH),
     "order": (fail_query("unordered", build=duckdb.InternalException), BOTH),
     "disk full": (fill_disk(spool=False), BOTH),
     "short read": (cut_scratch, BOTH),
