@@ -47,10 +47,11 @@ _MOST_BATCH_ROWS = 32_768
 class Added:
     """What one batch brought: its line sum, how many of its keys are NULL, and what was watched.
 
-    Rows that were set aside are not among the first two. `is_aside` says which of the watched ones
-    they are, None where none is, and `lines_aside` has their records.
+    Rows that were set aside are not among the first two, but among `rows`. `is_aside` says which of the
+    watched ones they are, None where none is, and `lines_aside` has their records.
     """
 
+    rows: int
     lines: LineSum
     null_keys: int
     watched: pa.Table
@@ -120,7 +121,7 @@ class Spill:
         return _join(taken, watched=[schema.field(name) for name in watch or {}])
 
     def _take_in(self, encoded: pa.Table, watch: list[str], sort: Sort | None) -> Added:
-        watched = encoded.select(watch)
+        rows, watched = encoded.num_rows, encoded.select(watch)
         encoded = encoded.drop_columns(watch)
         lines_aside = None
         is_aside = None if sort is None else sort(watched)
@@ -132,6 +133,7 @@ class Spill:
         if not null_keys and encoded.num_rows:
             self._keep(encoded.drop_columns([_HASH]))
         return Added(
+            rows=rows,
             lines=lines,
             null_keys=null_keys,
             watched=watched,
@@ -223,12 +225,13 @@ def _join(taken: list[Added], *, watched: list[pa.Field]) -> Added:
     if any(each.is_aside is not None for each in taken):
         is_aside = np.concatenate(
             [
-                np.zeros(len(each.watched), np.bool_) if each.is_aside is None else each.is_aside
+                np.zeros(each.rows, np.bool_) if each.is_aside is None else each.is_aside
                 for each in taken
             ]
         )
     aside = [each.lines_aside for each in taken if each.lines_aside is not None]
     return Added(
+        rows=sum(each.rows for each in taken),
         lines=sum((each.lines for each in taken), LineSum()),
         null_keys=sum(each.null_keys for each in taken),
         watched=pa.concat_tables([pa.schema(watched).empty_table(), *(it.watched for it in taken)]),

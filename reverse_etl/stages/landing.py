@@ -187,8 +187,8 @@ class LandingStage:
                     tally.add(added)
                     gates.see(cursor, added.watched, is_aside=added.is_aside)
                     _set_aside(quarantine, added)
-                    meter.add(rows=added.watched.num_rows, bytes=added.lines.bytes)
-                    rows += added.watched.num_rows
+                    meter.add(rows=added.rows, bytes=added.lines.bytes)
+                    rows += added.rows
                     del batch, masked  # or each thread holds them while it waits for the next
             if split.rows not in (None, rows):
                 raise TerminalError(

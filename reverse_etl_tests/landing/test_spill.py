@@ -110,6 +110,25 @@ def test_what_the_format_needs_is_kept(
         assert lines.bytes == sum(map(len, texts))
 
 
+@pytest.mark.parametrize("watch", [{}, {".seen": "text"}])
+def test_rows_are_counted_whatever_is_watched(engine: Engine, watch: dict[str, str]) -> None:
+    """A table without a column has no rows to count: more than one answer of the engine, none watched."""
+    rows = 20_000
+    with tempfile.TemporaryFile() as opened, closing(engine.cursor()) as cursor:
+        file = ScratchFile(opened.fileno(), purpose="in a test")
+        spill = Spill(engine, build_plan(rows), file=file, part_bytes=1 << 20)
+        texts = [str(number) for number in range(rows)]
+        cursor.register("given", pa.table({"id": texts, "text": texts}, schema=SCHEMA))
+
+        added = spill.add(cursor, "SELECT * FROM given", {}, watch=watch)
+
+    assert added.rows == added.lines.rows == rows
+    assert added.watched.column_names == list(watch)
+    assert sorted(value for column in added.watched.columns for value in column.to_pylist()) == (
+        sorted(texts) if watch else []
+    )
+
+
 def test_nothing_added_is_nothing_to_read(engine: Engine) -> None:
     """A spill that was given no record has no batch."""
     with tempfile.TemporaryFile() as opened:
