@@ -55,12 +55,14 @@ class Gatherer:
         self._strings = strings.cast(pa.string())
         self._texts: list[pa.Buffer] = []
         self._views = self._make_views()
+        # Where there are no views, one piece to take from, made once.
+        pieces = [] if self._views is not None else self._strings.chunks
+        self._whole: pa.Array = pa.concat_arrays([pa.array([], pa.string()), *pieces])
 
     def take(self, order: npt.NDArray[np.int64]) -> pa.Array:
         """The strings at these places, in this order and in one piece."""
         if self._views is None:
-            whole = pa.concat_arrays([pa.array([], pa.string()), *self._strings.chunks])
-            return whole.take(order)
+            return self._whole.take(order)
         return build_array(self._views[order], self._texts).cast(pa.string())
 
     def _make_views(self) -> Views | None:

@@ -9,11 +9,11 @@ from reverse_etl.cache.publish import is_superseded
 from reverse_etl.errors import ConfigError, IntegrityError, NotFoundError
 from reverse_etl.landing.documents import read_manifest
 from reverse_etl.landing.layout import day_prefix, is_version, split_version
+from reverse_etl.landing.proof import is_whole
 from reverse_etl.landing.store import ObjectStore
 from reverse_etl.model import Head, Manifest
 from reverse_etl.runtime import Runtime
 from reverse_etl.stages.standing import Standing
-from reverse_etl.stages.wholeness import is_wholly_landed
 
 #: As long as this after a rollback another one may be the same one, repeated because nobody saw it end.
 _MAY_BE_REPEATED = dt.timedelta(minutes=10)
@@ -47,7 +47,7 @@ def choose_target(
     for manifest in _list_earlier(sync, standing, live, store):
         if manifest.version in passed_over:
             continue
-        if is_wholly_landed(store, manifest):
+        if is_whole(store, manifest):
             return RollbackTarget(manifest=manifest, passed_over=tuple(passed_over))
         passed_over.append(manifest.version)
     raise NotFoundError(_say_none_is_left(sync, live, passed_over))
@@ -78,7 +78,7 @@ def _find_named(store: ObjectStore, sync: str, version: str, live: Head) -> Mani
             f"or it was removed. `reverse-etl versions {sync}` lists those there are."
         ) from None
     # What is live is not made so anew, whole or not.
-    if version != live.version and not is_wholly_landed(store, manifest):
+    if version != live.version and not is_whole(store, manifest):
         raise IntegrityError(
             f"Objects of version '{version}' are missing from {store.location}, or have another size "
             "than was written. Readers that fall back to the store would fail, so it is not made live; "

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reverse_etl.landing.buckets import compute_buckets
 from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept
 from reverse_etl.landing.kept_columns import KeptColumns
 from reverse_etl.landing.kept_lines import KeptLines
@@ -42,7 +43,7 @@ def build_records(first: int, count: int, *, long: bool = True) -> pa.Table:
 
 
 def find_buckets(records: pa.Table, buckets: int) -> np.ndarray:
-    return np.array([hash(key) % buckets for key in records.column(KEY).to_pylist()], np.uint32)
+    return compute_buckets(records.column(KEY), buckets).to_numpy()
 
 
 def list_rows(table: pa.Table | None) -> list[tuple[int, str, str]]:

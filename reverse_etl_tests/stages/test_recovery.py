@@ -25,6 +25,7 @@ from reverse_etl.errors import (
 from reverse_etl.landing.documents import find_head, read_manifest
 from reverse_etl.landing.layout import manifest_name, version_prefix
 from reverse_etl.landing.manifest import encode_head, encode_tombstone
+from reverse_etl.landing.proof import is_whole
 from reverse_etl.landing.store import MemoryStore, StoredObject
 from reverse_etl.model import CacheReceipt, Head, Landed, Manifest, Published
 from reverse_etl.progress import Progress, Report, keep_silent
@@ -37,7 +38,6 @@ from reverse_etl.stages.rebuilding import Rebuilt
 from reverse_etl.stages.rolling_back import RolledBack
 from reverse_etl.stages.verifying import HeadsState
 from reverse_etl.stages.warming import parse_address
-from reverse_etl.stages.wholeness import is_wholly_landed
 from reverse_etl_tests.builders import NOW, QUERY, Clock, build_runtime, build_spec, build_users
 
 pytestmark = pytest.mark.contract
@@ -51,11 +51,13 @@ class BusyStore(MemoryStore):
 
     act: Callable[[], object] | None = None
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+    def list_objects(
+        self, prefix: str, *, after: str | None = None, until: str | None = None
+    ) -> Iterator[StoredObject]:
         act, self.act = self.act, None
         if act is not None:
             act()
-        return super().list_objects(prefix)
+        return super().list_objects(prefix, after=after, until=until)
 
 
 class Place:
@@ -774,11 +776,11 @@ def test_many_objects_are_listed_by_shares(place: Place, versions: list[str]) ->
     for item in objects:
         store.put(prefix + item.name, b"abc")
 
-    assert is_wholly_landed(store, many)
+    assert is_whole(store, many)
     store.delete([prefix + objects[777].name])
-    assert not is_wholly_landed(store, many)
+    assert not is_whole(store, many)
     store.put(prefix + objects[777].name, b"abcd")
-    assert not is_wholly_landed(store, many)
+    assert not is_whole(store, many)
 
 
 def put_redis_head(place: Place, head: Head) -> None:
