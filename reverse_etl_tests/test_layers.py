@@ -21,6 +21,7 @@ FLOOR = {
     "locks",
     "quiet",
     "uptime",
+    "memory",
 }
 FORMATS = {
     f"landing.{name}" for name in ("layout", "manifest", "encode", "digest", "buckets", "store")
@@ -33,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "model": set(),
     "locks": set(),
     "uptime": set(),
+    "memory": set(),
     "progress": set(),
     "quiet": set(),
     "engine": {"errors", "sql"},

@@ -24,6 +24,7 @@ from reverse_etl.landing.witness import Witness
 from reverse_etl.landing.writer import write_objects
 from reverse_etl.masking.apply import Mask, check_types, open_masked
 from reverse_etl.masking.faults_query import REASONS
+from reverse_etl.memory import give_back
 from reverse_etl.model import LandedObject, Manifest, Snapshot, Split
 from reverse_etl.progress import Meter, Report
 from reverse_etl.runtime import Runtime
@@ -138,6 +139,7 @@ class LandingStage:
             gates.check_faults()
             _check_tally(tally, snapshot, quarantined=quarantine.rows)
             gates.conclude(rows=tally.lines.rows)
+            give_back()  # what masking took is not the writers'
             return self._write(plan, spill, quarantine, tally, Witness(engine.cursor(), plan))
 
     def prove(self, manifest: Manifest, *, content: LandedContent) -> None:
