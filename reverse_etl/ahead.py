@@ -22,22 +22,36 @@ class _End:
 
 class _Ahead(Generic[Item]):
     def __init__(self, source: Iterable[Item], *, items: int) -> None:
-        self._queue: queue.Queue[Item | _End] = queue.Queue(maxsize=items)
-        self._unwanted = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(source,), name="ahead")
+        # Both are of C: an interrupt inside a Condition, which is of Python, can leave it locked for good.
+        self._queue: queue.SimpleQueue[Item | _End] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(items):
+            self._room.put(None)
+        self._is_unwanted = False
+        # A thread that nobody could tell to end must not keep a process that ends.
+        self._thread = threading.Thread(
+            target=self._work, args=(source,), name="ahead", daemon=True
+        )
+
+    def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        self._unwanted.set()
-        self._thread.join()
+        self._is_unwanted = True
+        self._room.put(None)  # it may be waiting for some
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def __iter__(self) -> Iterator[Item]:
         while not isinstance(item := self._queue.get(), _End):
+            self._room.put(None)
             yield item
         if item.error is not None:
             raise item.error
 
     def _work(self, source: Iterable[Item]) -> None:
+        if self._is_unwanted:
+            return  # the reader was interrupted while it began this thread
         error: BaseException | None = None
         try:
             for item in source:
@@ -48,11 +62,13 @@ class _Ahead(Generic[Item]):
         self._put(_End(error))
 
     def _put(self, item: Item | _End) -> bool:
-        while not self._unwanted.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=_LOOK_SECONDS)
-                return True
-        return False
+        while not self._is_unwanted:
+            with contextlib.suppress(queue.Empty):
+                self._room.get(timeout=_LOOK_SECONDS)
+                break
+        if not self._is_unwanted:
+            self._queue.put(item)
+        return not self._is_unwanted
 
 
 @contextlib.contextmanager
@@ -63,6 +79,7 @@ def read_ahead(source: Iterable[Item], *, items: int) -> Iterator[Iterator[Item]
     """
     ahead = _Ahead(source, items=items)
     try:
+        ahead.start()
         yield iter(ahead)
     finally:
         ahead.close()

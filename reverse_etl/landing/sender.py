@@ -1,9 +1,10 @@
 """Objects on their way: encoded and sent by the same threads, many at once, and looked at again."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -65,8 +66,10 @@ class Sender:
         self._meter = meter
         self._least_calls = threads
         self._most_calls = max(threads, store.concurrency)
-        self._changed = threading.Condition()
-        self._waiting = 0
+        # Both are of C: an interrupt inside a Condition, which is of Python, can leave it locked for good.
+        self._lock = threading.Lock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._is_waiting = False
         self._bytes = self._calls = 0
         self._error: BaseException | None = None
         self._sent = 0
@@ -83,12 +86,12 @@ class Sender:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is not None:
-            self.stop()
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
+        try:
+            self._end(is_failed=error is not None)
+        except BaseException:
+            # Interrupted: what they work on must not be closed under them.
+            self._end(is_failed=True)
+            raise
         if error is None:
             self.check()
 
@@ -98,55 +101,67 @@ class Sender:
         return [self._written[index] for index in range(self._sent)]
 
     def send(self, make: Make, *, room: int) -> None:
-        """Write what `make` makes, of about `room` bytes; raises what the first failure raised."""
-        with self._changed:
-            if not self._has_room(room):
-                self._wait_for_room(room)
+        """Write what `make` makes, of about `room` bytes; raises what the first failure raised.
+
+        From one thread: it is one that is woken when there is room again.
+        """
+        while not self._begin(make, room):
+            # Now and then it looks by itself: a wake-up that is lost costs a moment, and not the run.
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """Begin nothing more, wake who waits for room, and have the calls under way end soon."""
+        with self._lock:
+            self._error = self._error or TransientError(
+                "Writing was given up, because the run has failed or was cancelled."
+            )
+        self._wake.put(None)
+        self._store.stop()
+
+    def check(self) -> None:
+        """Raise what stopped an object from being written, if one was."""
+        with self._lock:
             self._raise_error()
+
+    def _begin(self, make: Make, room: int) -> bool:
+        """Hand it over, unless there is no room yet: then it is to be tried again."""
+        with self._lock:
+            self._raise_error()
+            self._is_waiting = not self._has_room(room)
+            if self._is_waiting:
+                return False
             self._bytes += room
             self._calls += 1
             index, self._sent = self._sent, self._sent + 1
             if self._calls > len(self._threads):
                 self._begin_thread()
         self._queue.put((index, make, room))
-
-    def stop(self) -> None:
-        """Begin nothing more, wake who waits for room, and have the calls under way end soon."""
-        with self._changed:
-            self._error = self._error or TransientError(
-                "Writing was given up, because the run has failed or was cancelled."
-            )
-            self._changed.notify_all()
-        self._store.stop()
-
-    def check(self) -> None:
-        """Raise what stopped an object from being written, if one was."""
-        with self._changed:
-            self._raise_error()
+        return True
 
     def _begin_thread(self) -> None:
         name = f"send_{len(self._threads)}"
         # A thread that is left waiting must not keep a process that ends.
         thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
-    def _wait_for_room(self, room: int) -> None:
-        self._waiting += 1
-        try:
-            # Now and then it looks by itself: an interrupt that comes just before a thread begins to
-            # wait does not end the wait.
-            while not self._changed.wait_for(lambda: self._may_go_on(room), _LOOK_SECONDS):
-                pass
-        finally:
-            self._waiting -= 1
+    def _end(self, *, is_failed: bool) -> None:
+        if is_failed:
+            self.stop()
+        self._queue.put(None)
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(_LOOK_SECONDS)
+                if self._error is not None:
+                    # Again: who made an object meanwhile, or had sent one, has begun another call since.
+                    self._store.stop()
 
     def _has_room(self, room: int) -> bool:
+        if self._is_waiting and not self._is_roomy():
+            return False
         fits = self._bytes + room <= _IN_FLIGHT_BYTES and self._calls < self._most_calls
         return fits or self._calls < self._least_calls
-
-    def _may_go_on(self, room: int) -> bool:
-        return self._error is not None or (self._is_roomy() and self._has_room(room))
 
     def _is_roomy(self) -> bool:
         return self._calls <= self._most_calls - self._most_calls // _WOKEN_BY
@@ -166,17 +181,19 @@ class Sender:
             # What made it holds the records it was made of.
             del item, make
             self._release(room, error)
+        self._queue.put(None)  # for the next one
 
     def _release(self, room: int, error: BaseException | None) -> None:
         is_first = False
-        with self._changed:
+        with self._lock:
             self._bytes -= room
             self._calls -= 1
             if error is not None:
                 is_first = self._error is None
                 self._error = self._error or error
-            if self._waiting and (error is not None or self._is_roomy()):
-                self._changed.notify_all()
+            wakes = self._is_waiting and (error is not None or self._is_roomy())
+        if wakes:
+            self._wake.put(None)
         if is_first:
             # The others are not tried again either: the run has failed.
             self._store.stop()

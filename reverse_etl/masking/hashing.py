@@ -18,8 +18,9 @@ def compute_hmac(values: pa.ChunkedArray, *, key: str) -> pa.Array:
     `key` is text: its UTF-8 bytes are the key (RFC 2104). Types: STRING or INT64 to STRING.
     """
     # 0.2 s to import, which a policy without tokens does not need.
-    import polars as pl  # noqa: PLC0415
     import polars_hash as hashing  # noqa: PLC0415
+
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415
 
     texts = values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
     try:

@@ -35,7 +35,7 @@ from reverse_etl.masking.leak_patterns import (
 )
 
 if TYPE_CHECKING:  # 0.2 s to import, which a version without anything suspect does not need
-    import polars as pl
+    from reverse_etl.masking.frames import pl
 
 _Counts = npt.NDArray[np.int64]
 _Flags = npt.NDArray[np.bool_]
@@ -44,7 +44,7 @@ _Find = Callable[["pl.Series"], _Counts]
 
 def find_kinds(texts: pa.ChunkedArray) -> _Counts:
     """The finds of each text; NULL is none."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     try:
         narrowed = _narrow(pl.Series(texts).fill_null(""))

@@ -233,6 +233,49 @@ def test_interrupted_writer_ends_though_no_call_does() -> None:
     assert not store.waited_in_vain
 
 
+class StubbornStore(MemoryStore):
+    """A call of it ends when it is stopped while it is under way, and not before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = threading.Event()
+        self.ended = threading.Event()
+        self._is_under_way = threading.Event()
+
+    def put(self, name: str, body: bytes, *, metadata: Mapping[str, str] | None = None) -> str:
+        del name, body, metadata
+        self._is_under_way.set()
+        assert self.ended.wait(30)
+        raise TransientError("The store was stopped.")
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if self._is_under_way.is_set():
+            self.ended.set()
+
+
+def test_call_that_begins_after_the_stop_is_stopped_too() -> None:
+    """Who was making an object when the run failed sends it then: that call is not waited for either."""
+    store = StubbornStore()
+    making = threading.Event()
+
+    def make() -> NewObject:
+        making.set()
+        assert store.stopped.wait(30)
+        return build_maker("a")()
+
+    def fail_meanwhile() -> None:
+        with open_sender(store) as opened:
+            opened.send(make, room=1)
+            assert making.wait(30)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_meanwhile()
+
+    assert store.ended.is_set()
+
+
 class ForgetfulStore(MemoryStore):
     """Takes an object and has none, or another."""
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from reverse_etl.errors import TerminalError
 
 if TYPE_CHECKING:  # 0.2 s to import, which a policy without such rules does not need
-    import polars as pl
+    from reverse_etl.masking.frames import pl
 
 #: The column's name in the frames that `compute_frame` gives and takes.
 TEXT = "text"
@@ -19,7 +19,7 @@ def compute_texts(
     texts: pa.ChunkedArray, build: Callable[["pl.Expr"], "pl.Expr"], *, doing: str
 ) -> pa.ChunkedArray:
     """What the expression over the column gives, as STRING; `doing` names it should that fail."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     # Lazy, because then what the expression uses twice is computed once.
     return compute_frame(
@@ -33,7 +33,7 @@ def compute_frame(
     texts: pa.ChunkedArray, transform: Callable[["pl.DataFrame"], "pl.DataFrame"], *, doing: str
 ) -> pa.ChunkedArray:
     """The same in as many stages as it takes."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     try:
         found = transform(pl.DataFrame(pa.Table.from_arrays([texts], names=[TEXT])))[TEXT]

@@ -14,7 +14,7 @@ from reverse_etl.masking.spelling import WHITE_SPACE
 from reverse_etl.types import Kind, type_kind
 
 if TYPE_CHECKING:  # 0.2 s to import, which a policy without addresses does not need
-    import polars as pl
+    from reverse_etl.masking.frames import pl
 
 _V4_BITS, _V6_BITS = 32, 128
 _GROUPS, _GROUP_BITS = 8, 16
@@ -81,7 +81,7 @@ class IpPrefix(Rule):
         return compute_frame(addresses, self._transform, doing="reading IP addresses")
 
     def _transform(self, frame: "pl.DataFrame") -> "pl.DataFrame":
-        import polars as pl  # noqa: PLC0415 - see above
+        from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
         address = pl.col(TEXT).str.strip_chars(WHITE_SPACE).str.to_lowercase()
         frame = frame.select(address).with_columns(_read_octets("", f"^{_V4}$"))
@@ -100,7 +100,7 @@ class IpPrefix(Rule):
 
 def _read_octets(before: str, pattern: str) -> list["pl.Expr"]:
     """Columns of the four octets; `pattern` has a group for each of them, behind that of `before`."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     found = pl.col(TEXT).str.extract_groups(pattern)
     first = 2 if before else 1
@@ -113,7 +113,7 @@ def _read_octets(before: str, pattern: str) -> list["pl.Expr"]:
 
 def _read_groups(frame: "pl.DataFrame") -> "pl.DataFrame":
     """Columns of the eight groups of an IPv6 address as numbers; NULL where the text is none."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     # An address may end like one of IPv4: that is two groups in another notation.
     frame = frame.with_columns(_read_octets("front", f"^([0-9a-f:]*:){_V4}$"))
@@ -142,14 +142,14 @@ def _read_groups(frame: "pl.DataFrame") -> "pl.DataFrame":
 
 
 def _write_v4(names: Sequence[str], *, bits: int) -> "pl.Expr":
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     octets = [_hide(name, bits=bits, index=index, width=8) for index, name in enumerate(names)]
     return pl.concat_str(octets, separator=".") + f"/{bits}"
 
 
 def _begins_with(groups: Sequence[int]) -> "pl.Expr":
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     names = _NAMES[: len(groups)]
     return pl.all_horizontal(
@@ -159,7 +159,7 @@ def _begins_with(groups: Sequence[int]) -> "pl.Expr":
 
 def _stands_for_v4() -> "pl.Expr":
     """Whether the last two groups are an IPv4 address, and the others only say so."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     is_mapped = _begins_with((0, 0, 0, 0, 0, _MAPPED))
     is_nat64 = _begins_with((*_NAT64, 0, 0, 0, 0))
@@ -169,7 +169,7 @@ def _stands_for_v4() -> "pl.Expr":
 
 
 def _write_v6(frame: "pl.DataFrame", *, bits: int, inner_bits: int) -> "pl.DataFrame":
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     fewer = {
         begins: start + inner_bits
@@ -213,7 +213,7 @@ def _write_v6(frame: "pl.DataFrame", *, bits: int, inner_bits: int) -> "pl.DataF
 
 def _hide(name: str, *, bits: int, index: int, width: int) -> "pl.Expr":
     """The part of an address at `index`, `width` bits wide, without what is beyond the first `bits`."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     hidden = min(max((index + 1) * width - bits, 0), width)
     return pl.col(name) - pl.col(name) % (1 << hidden)
@@ -225,7 +225,7 @@ def _write_hex(numbers: "pl.Expr") -> "pl.Expr":
 
 def _choose(texts: Sequence[str | None], index: "pl.Expr") -> "pl.Expr":
     """The text at `index`; NULL where there is none, or no index."""
-    import polars as pl  # noqa: PLC0415 - see above
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - see above
 
     inside = pl.when(index.is_between(0, len(texts) - 1)).then(index)
     return pl.lit(pl.Series(texts)).gather(inside)

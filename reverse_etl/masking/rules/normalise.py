@@ -71,7 +71,7 @@ def _fold_case(texts: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _dial(texts: pa.ChunkedArray, *, country: str | None, trunk: str) -> pa.ChunkedArray:
     """E.164 where a phone number can be read; the text as it is where not."""
-    import polars as pl  # noqa: PLC0415 - 0.2 s, which other rules do not need
+    from reverse_etl.masking.frames import pl  # noqa: PLC0415 - 0.2 s, which other rules do not need
 
     def build(text: pl.Expr) -> pl.Expr:
         # "+49 (0) 30": the digit in brackets is dialled inside of the country only.
