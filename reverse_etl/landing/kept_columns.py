@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reverse_etl.engine import unslice
-from reverse_etl.landing.kept import BUCKET
+from reverse_etl.landing.kept import BUCKET, check_size
 from reverse_etl.landing.parts import Parts
 from reverse_etl.scratch_file import ScratchFile
 
@@ -49,6 +49,7 @@ class KeptColumns:
 
     def read(self, part: int) -> pa.Table | None:
         """All of a part."""
+        check_size(self.count_bytes(part))
         tables = list(self.read_pieces(part))
         return pa.concat_tables(tables).combine_chunks() if tables else None
 

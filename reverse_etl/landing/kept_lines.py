@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reverse_etl.landing.kept import BUCKET, KEY, LINE
+from reverse_etl.landing.kept import BUCKET, KEY, LINE, check_size
 from reverse_etl.landing.parts import Parts
 from reverse_etl.landing.views import Gatherer
 from reverse_etl.scratch_file import ScratchFile
@@ -104,6 +104,7 @@ class KeptLines:
         rows, line_bytes, key_bytes = (sum(place[it] for place in places) for it in (1, 2, 3))
         if not rows:
             return None
+        check_size(line_bytes + key_bytes)
         lines, keys = room.take("lines", line_bytes), room.take("keys", key_bytes)
         line_ends, key_ends, buckets = (
             room.take(name, 4 * (rows + 1)).view(np.int32)

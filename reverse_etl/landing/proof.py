@@ -95,7 +95,7 @@ def _list_version(store: ObjectStore, manifest: Manifest) -> dict[str, tuple[int
     return {
         item.name.removeprefix(prefix): (item.bytes, item.etag)
         for item in _list_below(store, manifest, prefix)
-        if not item.name.endswith(f"/{MANIFEST}")
+        if item.name != prefix + MANIFEST
     }
 
 

@@ -19,7 +19,7 @@ from reverse_etl.engine import Engine, guarded
 from reverse_etl.landing.buckets import compute_buckets
 from reverse_etl.landing.digest import LineSum, hash_expression, sum_hashed
 from reverse_etl.landing.encode import key_expression, record_expression
-from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept
+from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept, check_size
 from reverse_etl.landing.kept_columns import KeptColumns
 from reverse_etl.landing.kept_lines import KeptLines
 from reverse_etl.landing.parts import Parts, cut_range
@@ -264,4 +264,5 @@ def _gather(pieces: Iterator[pa.Table], buckets: range) -> pa.Table:
         found = piece.column(BUCKET).to_numpy()
         inside = (found >= buckets.start) & (found < buckets.stop)
         tables.append(piece.filter(pa.array(inside)))
+    check_size(sum(table.nbytes for table in tables))
     return pa.concat_tables(tables).combine_chunks()

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reverse_etl.errors import DataError
+from reverse_etl.landing import kept as kept_module
 from reverse_etl.landing.buckets import compute_buckets
 from reverse_etl.landing.kept import BUCKET, KEY, LINE, Kept
 from reverse_etl.landing.kept_columns import KeptColumns
@@ -110,6 +112,23 @@ def test_many_small_parts_are_kept(file: ScratchFile, form: str) -> None:
 
     rows = [row for part in range(len(parts)) for row in list_rows(kept.read(part))]
     assert sorted(row[1] for row in rows) == sorted(records.column(KEY).to_pylist())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_bucket_too_large_to_put_in_order_is_refused(
+    file: ScratchFile, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket cannot be cut; its offsets would count round, and point anywhere."""
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 5_000)
+    parts = Parts([range(1), range(1, 2)])
+    kept = open_kept(form, file, parts)
+    kept.add(build_records(0, 10), np.full(10, 0, np.uint32))
+    for number in range(10):
+        kept.add(build_records(100 * number, 100), np.full(100, 1, np.uint32))
+
+    assert len(list_rows(kept.read(0))) == 10
+    with pytest.raises(DataError, match=r"more than 5,000 .* smaller landing\.bucket_rows"):
+        kept.read(1)
 
 
 def test_memory_of_lines_is_used_again(file: ScratchFile) -> None:

@@ -45,13 +45,14 @@ def test_listing_of_what_was_written_passes(
     [
         (lambda store: store.delete([PREFIX + NAMES[0]]), "1 missing, 0 unknown"),
         (lambda store: store.put(f"{PREFIX}more", b""), "0 missing, 1 unknown"),
+        (lambda store: store.put(f"{PREFIX}x/manifest.json", b""), "0 missing, 1 unknown"),
         (lambda store: store.put(PREFIX + NAMES[0], b""), "1 of another size"),
         (
             lambda store: store.put(PREFIX + NAMES[0], b"y" * MANIFEST.objects[0].bytes),
             "0 of another size, 1 written by somebody else",
         ),
     ],
-    ids=["missing", "unknown", "cut", "altered"],
+    ids=["missing", "unknown", "another manifest", "cut", "altered"],
 )
 def test_listing_of_anything_else_stops_it(
     store: MemoryStore,

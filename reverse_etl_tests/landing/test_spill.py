@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reverse_etl.engine import Engine, open_engine
+from reverse_etl.errors import DataError
+from reverse_etl.landing import kept
 from reverse_etl.landing.buckets import bucket_of
 from reverse_etl.landing.digest import LineSum
 from reverse_etl.landing.kept import BUCKET, KEY, LINE
@@ -90,6 +92,18 @@ def test_part_larger_than_it_was_made_for_is_read_in_passes(engine: Engine) -> N
 
     assert sorted(found.column(KEY).to_pylist()) == keys
     assert found.column(BUCKET).to_pylist() == sorted(found.column(BUCKET).to_pylist())
+
+
+def test_buckets_too_large_to_put_in_order_are_refused(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a part is read in passes too: one of them may still be too large."""
+    monkeypatch.setattr(kept, "_MOST_BYTES", 30_000)
+    keys = [f"u-{number:03d}" for number in range(100)]
+    plan = build_plan(100)
+
+    with pytest.raises(DataError, match=r"smaller landing\.bucket_rows"):
+        spill_and_read(engine, keys, plan=plan, part_bytes=40_000, text="y" * 5_000)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Action(Enum):
         self.permission = permission
 
 
-# Granted on the bucket, and limited to a prefix by a condition; the others on objects.
+# Granted on the bucket; the others on objects.
 _ON_BUCKET = {Action.LIST.permission, Action.LIST_UPLOADS.permission}
 
 
@@ -86,7 +86,9 @@ def _describe_denial(fault: Fault, operation: Operation) -> str:
     permission = fault.action or operation.action.permission
     on_bucket = permission in _ON_BUCKET
     resource = place.bucket_arn if on_bucket else place.objects_arn
-    condition = f", with s3:prefix like '{place.root}*'" if on_bucket and place.root else ""
+    # S3 knows no prefix where it lists uploads: under the condition that would never be granted.
+    has_prefix = permission == Action.LIST.permission and place.root
+    condition = f", with s3:prefix like '{place.root}*'" if has_prefix else ""
     policy = f" (S3 says: {fault.policy})" if fault.policy else ""
     absent = (
         " For an object that is not there S3 answers the same, unless the role may also do "

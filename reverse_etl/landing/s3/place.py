@@ -17,8 +17,8 @@ _KMS_KEY = re.compile(r"[A-Za-z0-9:/_-]{1,2048}")
 _DIRECTORY_BUCKET = re.compile(r".*--x[a-z]?-s3")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # A space goes into the query of a listing as a plus, which not every server takes for one: nothing would
-# be found. The others are wildcards and variables in the policy that is to name this prefix alone.
-_NOT_IN_PREFIX = re.compile(r"[\x00-\x1f\x7f\s*?$]")
+# be found.
+_NOT_IN_PREFIX = re.compile(r"[\x00-\x1f\x7f\s]")
 _KEY_BYTES = 1024
 
 
@@ -139,7 +139,7 @@ def _check_prefix(prefix: str) -> None:
     if not usable:
         raise ConfigError(
             f"{prefix!a} cannot be the prefix of a store: it is a path of plain names, without a slash "
-            "at either end, a space, or any of * ? $. Mend REVERSE_ETL_STORE_URL."
+            "at either end and without spaces. Mend REVERSE_ETL_STORE_URL."
         )
 
 
