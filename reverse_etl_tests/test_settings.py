@@ -202,6 +202,7 @@ def test_all_wrong_variables_are_named_at_once() -> None:
                 "REVERSE_ETL_LEASE_SECONDS": "inf",
                 "REVERSE_ETL_REDIS_ALLOW_EVICTION": "volatile-lru",
                 "REVERSE_ETL_REDIS_ULR": "canary-2",
+                "REVERSE_ETL_AWS_IDENTITY": "canary-3",
             }
         )
 
@@ -213,6 +214,7 @@ def test_all_wrong_variables_are_named_at_once() -> None:
         "REDIS_ULR: there is no such setting",
     ):
         assert f"REVERSE_ETL_{name}" in raised.value.message
+    assert "One of: google_oidc, task_role, static_keys." in raised.value.message
     assert "canary" not in raised.value.message
 
 

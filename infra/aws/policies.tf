@@ -35,7 +35,6 @@ data "aws_iam_policy_document" "landing" {
       "s3:GetObject",
       "s3:DeleteObject",
       "s3:AbortMultipartUpload",
-      "s3:ListMultipartUploadParts",
     ]
     resources = ["${aws_s3_bucket.landing.arn}/${var.prefix}/*"]
   }

@@ -87,6 +87,8 @@ def compute_cache_key(options: GoogleOidc) -> str:
         # Who asked for long sessions must not find a short one; another file is another login.
         options.session_seconds,
         None if options.credentials_file is None else str(options.credentials_file.absolute()),
+        # A session that a stored key was good for is not found where none may be.
+        options.refuse_key_file,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

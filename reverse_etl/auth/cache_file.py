@@ -143,12 +143,14 @@ def _read_private(name: str, folder: int) -> bytes | None:
         file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=folder)
     except OSError:
         return None
-    with open(file, "rb") as opened:  # noqa: PTH123 - a descriptor has no path
+    try:
         found = os.fstat(file)
         is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
         if not is_ours or stat.S_IMODE(found.st_mode) & 0o077 or found.st_size > _MOST_BYTES:
             return None
-        return opened.read(_MOST_BYTES)
+        return os.read(file, _MOST_BYTES)
+    finally:
+        os.close(file)
 
 
 def _write_private(name: str, body: bytes, folder: int) -> None:
@@ -229,7 +231,7 @@ def _parse(body: bytes, *, key: str, clock: Clock) -> HeldSession | None:
         found = json.loads(body)
         is_ours = (found["format"], found["key"], found["boot"]) == (_FORMAT, key, _read_boot())
         held = _read_session(found) if is_ours else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
     if held is None or held.ends_at_uptime - clock.uptime() > held.lifetime_seconds + 1:
         return None  # longer than it ever was: another machine's uptime

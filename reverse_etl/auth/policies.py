@@ -19,7 +19,6 @@ _OBJECT_ACTIONS = (
     "s3:GetObject",
     "s3:DeleteObject",
     "s3:AbortMultipartUpload",
-    "s3:ListMultipartUploadParts",
 )
 # GenerateDataKey writes; Decrypt reads, and completes an upload of many parts.
 _KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")

@@ -116,7 +116,7 @@ def test_options_become_a_session(tls_scene: Scene, keep: Keep, tmp_path: Path) 
 
 
 def test_a_shared_session_is_for_the_same_ends_only() -> None:
-    """Another role, audience, region, address, name, length or login is another session."""
+    """Another role, audience, region, address, name, length, login or strictness is another session."""
     changes: list[dict[str, object]] = [
         {"role_arn": "arn:aws:iam::123456789012:role/other"},
         {"audience": "https://aws.example.com/reverse-etl/dev"},
@@ -126,6 +126,7 @@ def test_a_shared_session_is_for_the_same_ends_only() -> None:
         {"session_seconds": 900},
         {"credentials_file": Path("/home/ada/login.json")},
         {"credentials_file": Path("/home/grace/login.json")},
+        {"refuse_key_file": not OPTIONS.refuse_key_file},
     ]
     keys = [compute_cache_key(dataclasses.replace(OPTIONS, **change)) for change in changes]
 

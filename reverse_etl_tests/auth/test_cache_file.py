@@ -163,6 +163,7 @@ def test_a_damaged_file_is_ignored(
         {"session_token": None},
         {"expires_at": "soon"},
         {"expires_at": "2026-11-19T13:00:00"},
+        {"expires_at": "0001-01-01T00:00:00+23:59"},
         {"ends_at_uptime": "4600"},
         {"ends_at_uptime": float("nan")},
         {"ends_at_uptime": float("inf")},
@@ -199,7 +200,7 @@ def test_a_file_that_others_may_read_is_ignored(
     assert cache.load(time.clock) is None
 
 
-def test_a_link_or_a_pipe_in_place_of_the_file_is_ignored(
+def test_a_link_a_pipe_or_a_folder_in_place_of_the_file_is_ignored(
     cache: CredentialCache, folder: Path, time: ManualClock
 ) -> None:
     """Neither is followed, nor waited for."""
@@ -210,6 +211,10 @@ def test_a_link_or_a_pipe_in_place_of_the_file_is_ignored(
 
     (folder / KEY).unlink()
     os.mkfifo(folder / KEY, 0o600)
+    assert cache.load(time.clock) is None
+
+    (folder / KEY).unlink()
+    (folder / KEY).mkdir(0o700)
     assert cache.load(time.clock) is None
 
 

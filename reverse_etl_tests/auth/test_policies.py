@@ -58,7 +58,6 @@ def test_landing_is_granted_its_prefix_alone() -> None:
                     "s3:GetObject",
                     "s3:DeleteObject",
                     "s3:AbortMultipartUpload",
-                    "s3:ListMultipartUploadParts",
                 ],
                 "Resource": ["arn:aws:s3:::acme/users/prod/*"],
             },

@@ -116,7 +116,6 @@ def test_policies_are_printed_that_would_let_one_pass(cloud: Cloud, walk: Walk) 
         ("s3:DeleteObject", ["s3 delete"]),
         ("s3:ListBucket", ["s3 list", "s3 absent object"]),
         ("s3:ListBucketMultipartUploads", ["s3 unfinished uploads"]),
-        ("s3:ListMultipartUploadParts", ["s3 unfinished uploads"]),
         ("s3:AbortMultipartUpload", ["s3 unfinished uploads"]),
     ],
 )
@@ -449,6 +448,16 @@ def test_endpoint_that_refuses_for_another_reason_has_not_checked(cloud: Cloud, 
 
     assert find_steps(done.document, "failed") == ["s3 checksum"]
     assert "AccessDenied" in message(done.document, "s3 checksum")
+
+
+def test_connection_that_breaks_is_told_as_such(cloud: Cloud, walk: Walk) -> None:
+    """Without any answer there is nothing to read in one."""
+    cloud.s3.faults.reset(operation="PutObject", key="-checksum", times=None)
+
+    done = walk(cloud, "--json")
+
+    assert find_steps(done.document, "failed") == ["s3 checksum"]
+    assert "the connection broke" in message(done.document, "s3 checksum")
 
 
 def test_bytes_that_change_on_the_way_are_noticed(cloud: Cloud, walk: Walk) -> None:

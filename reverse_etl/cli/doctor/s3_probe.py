@@ -164,8 +164,6 @@ class S3Probe:
                 f"{self._place.location} does not list an upload that was just begun there: what dead "
                 "runs leave would stay. Let a lifecycle rule remove unfinished uploads."
             )
-        with self._explained("LIST_UPLOADS", self._name):
-            self._client.list_parts(**at, UploadId=self._upload_id)
         with self._explained("ABORT_UPLOAD", self._name):
             self._abort_upload()
         return "an upload that was not completed was found and removed"
@@ -268,7 +266,8 @@ class S3Probe:
 
 def _add_region(fault: "Fault", error: Exception) -> "Fault":
     """S3 tells where a bucket is in a header, which the error's text does not have."""
-    answer = getattr(error, "response", {}).get("ResponseMetadata", {})
+    # None, where the connection broke before there was one.
+    answer = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
     region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
     if fault.region is not None or not re.fullmatch(r"[a-z0-9-]{1,40}", region):
         return fault
