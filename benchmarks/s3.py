@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.s3_bounds import LEFT_OUT
 from benchmarks.sample import build_benchmark_warehouse
 from reverse_etl_tests.s3.process import S3Process
 
@@ -24,15 +25,19 @@ _USUAL_USERS = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """So many users, landed in these formats with these proofs."""
+    """So many users, landed in these formats with both proofs.
+
+    `rounds` are of the smallest number as JSON, each with all of it, without PUTs, and without encoding.
+    """
 
     users: tuple[int, ...]
     formats: tuple[str, ...] = ("json",)
+    rounds: int = 0
 
 
 #: What `make bench` runs among other things, and what it runs when asked for this alone.
 SHORT = Plan(users=(1_000_000,))
-FULL = Plan(users=(1_000_000, 3_000_000), formats=("json", "parquet"))
+FULL = Plan(users=(1_000_000, 3_000_000), formats=("json", "parquet"), rounds=3)
 
 
 def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
@@ -49,9 +54,27 @@ def run(folder: Path, plan: Plan, console: Console) -> dict[str, Any]:
                 options = ["--format", file_format, "--proof", proof]
                 result = _run(folder, warehouse, options)
                 landings.append({"format": file_format, "proof": proof, **result})
+    bounds = _run_bounds(folder, plan, console)
     console.print(f"putting {_USUAL_USERS:,} users one by one ...")
     usual = _run(folder, warehouse, ["--way", "usual", "--users", str(_USUAL_USERS)])
-    return {"landings": landings, "usual": usual, "delay_ms": _DELAY_SECONDS * 1000}
+    return {
+        "landings": landings,
+        "bounds": bounds,
+        "usual": usual,
+        "delay_ms": _DELAY_SECONDS * 1000,
+    }
+
+
+def _run_bounds(folder: Path, plan: Plan, console: Console) -> list[dict[str, Any]]:
+    """One after the other, round after round: the machine's speed differs from minute to minute."""
+    warehouse = folder / f"s3-{plan.users[0]}.duckdb"
+    bounds = []
+    for number in range(plan.rounds):
+        console.print(f"landing with parts of it left out, round {number + 1} of {plan.rounds} ...")
+        for without in (None, *LEFT_OUT):
+            options = ["--proof", "checksum", *(["--without", without] if without else [])]
+            bounds.append({"without": without, **_run(folder, warehouse, options)})
+    return bounds
 
 
 def _run(folder: Path, warehouse: Path, options: list[str]) -> dict[str, Any]:
@@ -80,6 +103,10 @@ def print_result(console: Console, result: dict[str, Any]) -> None:
     for landing in result["landings"]:
         stages = ", ".join(f"{name} {took:.2f}" for name, took in landing["stages"].items())
         _add_row(table, f"{landing['format']}, {landing['proof']}", landing, stages)
+    for bound in result["bounds"]:
+        left = (bound["without"] or "nothing").replace("_", " ")
+        stages = ", ".join(f"{name} {took:.2f}" for name, took in bound["stages"].items())
+        _add_row(table, f"json, left out: {left}", bound, stages)
     _add_row(table, "an object a user, boto3", usual, "100 threads, nothing masked or proved")
     console.print(table)
     speed = usual["rows"] / usual["seconds"]
