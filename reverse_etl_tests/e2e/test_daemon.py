@@ -153,8 +153,6 @@ def test_a_night_of_the_daemon(deployment: Deployment, hold: Hold) -> None:
     dagster = deployment.dagster
     hold("nightly")
     start_tick(deployment, "nightly")
-    days = sorted(name_day(days_ago) for days_ago in (2, 3, 4))
-    backfill = dagster.launch_backfill([f"filled/{step}" for step in STEPS], days)
 
     # A head is lost in Redis, and comes back by itself.
     launch(deployment, "healed")
@@ -167,7 +165,9 @@ def test_a_night_of_the_daemon(deployment: Deployment, hold: Hold) -> None:
     assert read_live(deployment, "healed").version == healed.version
     assert "FAILURE" not in dagster.find_ticks(sensor=HEALER)
 
-    # The backfill is stopped when some of its days are there, and not all.
+    # A backfill is stopped when some of its days are there, and not all: as soon as the first one is.
+    days = sorted(name_day(days_ago) for days_ago in range(2, 7))
+    backfill = dagster.launch_backfill([f"filled/{step}" for step in STEPS], days)
     wait_for("a day of the backfill", lambda: deployment.read_head("filled"), poll=0.5)
     dagster.cancel_backfill(backfill)
     wait_for(
