@@ -121,7 +121,7 @@ class Settings(ServiceSettings):
     memory_limit_mb: int = variable(
         "REVERSE_ETL_MEMORY_LIMIT_MB",
         "Budget in MiB for masking and ordering one sync; what does not fit spills to disk. The process "
-        "takes 350 MiB (JSON) to 510 MiB (Parquet) beside it.",
+        "takes up to 380 MiB (JSON) or 520 MiB (Parquet) beside it.",
         default=192,
         parse=parse_count,
     )

@@ -45,6 +45,5 @@ def check_size(size: int) -> None:
     if size > _MOST_BYTES:
         raise DataError(
             f"The records of one bucket take {size:,} bytes together; more than {_MOST_BYTES:,} cannot be "
-            "put in order, or read as one object by anybody. Set a smaller landing.bucket_rows, or let "
-            "the query return smaller values."
+            "put in order. Set a smaller landing.bucket_rows, or let the query return smaller values."
         )

@@ -24,6 +24,10 @@ except KeyboardInterrupt:
 """
 
 
+def _is_it(module: str) -> bool:
+    return module.partition(".")[0] == "polars"
+
+
 def test_interrupt_ends_a_wait() -> None:
     """Also after the library was imported, which has the system wait on after a signal."""
     done = subprocess.run(
@@ -43,7 +47,8 @@ def test_it_is_imported_from_one_place() -> None:
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import) and any(name.name == "polars" for name in node.names)
+        if (isinstance(node, ast.Import) and any(_is_it(name.name) for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and _is_it(node.module or ""))
     }
 
     assert importers == {"masking/frames.py"}
